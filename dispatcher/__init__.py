@@ -1,0 +1,39 @@
+"""The public names of the library, and nothing else.
+
+Each name is loaded when it is first used (PEP 562), so that `import dispatcher`, `dispatcher
+--help` and a flow's child process never pay for redis or pydantic. A name listed here is a
+promise to users; everything else may change. A new public name is a line in `_HOMES` and, for
+type checkers, an import below `TYPE_CHECKING`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dispatcher.aio import AsyncClient
+    from dispatcher.client import Client
+    from dispatcher.errors import DispatcherError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncClient": "dispatcher.aio",
+    "Client": "dispatcher.client",
+    "DispatcherError": "dispatcher.errors",
+}
+
+__all__ = ["AsyncClient", "Client", "DispatcherError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    # The next use finds the name in the module itself and does not come here again.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
