@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.errors": (),
     "dispatcher.ids": (),
     "dispatcher.names": (),
-    "dispatcher.keyspace": ("dispatcher.names",),
+    "dispatcher.keyspace": ("dispatcher.errors", "dispatcher.names"),
     "dispatcher.states": ("dispatcher.errors",),
     "dispatcher.models*": (*BASE, "dispatcher.models*"),
     "dispatcher.settings": (*BASE,),
@@ -82,8 +82,8 @@ ALONE: dict[str, tuple[str, ...]] = {
 }
 # fmt: off
 AT_THE_TOP = {
-    "dispatcher", "agent", "cli", "dashboard", "tests", "docs", "examples", ".ci", "README.md", "CHANGELOG.md",
-    "LICENSE", "Makefile", "compose.yaml", "pyproject.toml", "constraints.txt", ".gitignore", ".dockerignore",
+    "dispatcher", "agent", "cli", "dashboard", "tests", "docs", "examples", ".ci", "README.md",
+    "CHANGELOG.md", "LICENSE", "Makefile", "compose.yaml", "pyproject.toml", "constraints.txt", ".gitignore",
 }
 # fmt: on
 NO_NAME = {"utils", "util", "common", "helpers", "helper", "manager", "misc"}
