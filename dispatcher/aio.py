@@ -1,0 +1,88 @@
+"""The async driver: the same surface as `client.py`, awaited. What an operation is stands in `ops/`, not here.
+
+When a wait is cancelled its connection is dropped: a reply that is already on its way must never be read as the
+answer to another call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from dispatcher.call import Call, Flow
+from dispatcher.client import Batch, Batches, Clock, driven, driven_many, invalid_url, options
+
+R = TypeVar("R")
+
+
+class AsyncClient:
+    """A connection pool to one Redis for one event loop; `async with AsyncClient(url) as client:` closes it."""
+
+    def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
+        self.url = url
+        self._now_ms = now_ms
+        self._by_wait: dict[int | None, redis.asyncio.Redis] = {}
+        self._connected(None)
+
+    def _connected(self, waits_ms: int | None) -> redis.asyncio.Redis:
+        found = self._by_wait.get(waits_ms)
+        if found is None:
+            try:
+                pool = redis.asyncio.BlockingConnectionPool.from_url(
+                    self.url, retry=Retry(NoBackoff(), 0), **options(waits_ms)
+                )
+            except ValueError as error:
+                raise invalid_url(self.url, error) from None
+            found = self._by_wait.setdefault(waits_ms, redis.asyncio.Redis(connection_pool=pool))
+        return found
+
+    async def run(self, operation: Call[R] | Flow[R]) -> R:
+        """As `Client.run`."""
+        return await self._drive(driven(operation, self.url, self._now_ms))
+
+    async def run_many(self, calls: Iterable[Call[R]]) -> list[R]:
+        """As `Client.run_many`."""
+        batch = list(calls)
+        return await self._drive(driven_many(batch, self.url, self._now_ms)) if batch else []
+
+    async def _drive(self, batches: Batches[R]) -> R:
+        try:
+            batch = next(batches)
+            while True:
+                try:
+                    replies = await self._send(batch)
+                except (RedisError, OSError) as error:
+                    batch = batches.throw(error)
+                else:
+                    batch = batches.send(replies)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+    async def _send(self, batch: Batch) -> list[Any]:
+        async with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
+            for command in batch.commands:
+                pipe.execute_command(*command)
+            return await pipe.execute(raise_on_error=False)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        for connected in self._by_wait.values():
+            await connected.aclose()
+            await connected.connection_pool.disconnect()
+        self._by_wait.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,87 @@
+"""An operation as a value: `Call` is one round trip, `Flow` is a generator of several; drivers send them.
+
+No I/O happens here: `ops/` makes the values, `client.py` and `aio.py` send them, and neither repeats the other.
+`wire` turns a call into the words of a command. Only this file reads `lua/*.lua`. A script's first argument is always
+the clock: empty in production, so that the script asks the server; a test may set it through its driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+from dispatcher.errors import refusal
+
+R = TypeVar("R")
+Arg = str | int
+Flow = Generator["Call[Any]", Any, R]
+
+# Shared parts, in the order in which they are put before a script's own text; each may use those before it.
+FRAGMENTS = ("_pool", "_index", "_run", "_clock", "_match", "_wake")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script, complete with its fragments; `sha` is what EVALSHA wants."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script `lua/<name>.lua`. Its shebang line stays first, the fragments follow, then the script's own text."""
+    folder = files("dispatcher") / "lua"
+    shebang, own = (folder / f"{name}.lua").read_text("utf-8").split("\n", 1)
+    parts = [(folder / f"{fragment}.lua").read_text("utf-8") for fragment in FRAGMENTS]
+    text = "\n".join([shebang, *parts, own])
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One round trip: what to send, and how to read the answer.
+
+    `command` is a script's name or the name of a plain Redis command. `resend`: sending it a second time, because
+    the first reply was lost, changes nothing more. `waits_ms`: how long the server may hold the reply back.
+    """
+
+    command: str
+    keys: tuple[str, ...]
+    args: tuple[Arg, ...]
+    decode: Callable[[Any], R]
+    resend: bool = True
+    waits_ms: int | None = None
+
+    @property
+    def is_script(self) -> bool:
+        return self.command.islower()
+
+    def __iter__(self) -> Generator[Call[Any], Any, R]:
+        """Lets a flow say `reply = yield from call`; the driver sends the call and puts the decoded reply back."""
+        reply: R = yield self
+        return reply
+
+
+def wire(call: Call[Any], now_ms: int | None) -> tuple[Arg, ...]:
+    """The words of the command; a script goes by its digest."""
+    if not call.is_script:
+        return (call.command, *call.keys, *call.args)
+    clock: Arg = "" if now_ms is None else now_ms
+    return ("EVALSHA", script(call.command).sha, len(call.keys), *call.keys, clock, *call.args)
+
+
+def expect(word: str, **facts: object) -> Callable[[Any], list[Any]]:
+    """A decoder for a script's reply: the fields after `word`; any other word raises the error it stands for."""
+
+    def decode(reply: Any) -> list[Any]:
+        if reply[0] != word:
+            raise refusal(str(reply[0]), *reply[1:2], **facts)
+        return list(reply[1:])
+
+    return decode

@@ -1,0 +1,215 @@
+"""The sync driver, and the part of driving that it shares with the async one (`aio.py`).
+
+`driven` turns an operation into batches of commands and their replies into its result, without I/O: it holds what may
+be sent twice, what to do when the server lost its scripts, and how redis-py's errors become ours. A driver only sends
+the batches it yields. redis-py's own retry is off, because it would send a script again whose reply was lost; only
+calls marked `resend` are sent a second time, once. A call that waits goes by connections of its own, whose read
+timeout lies beyond the wait: redis-py 8 otherwise cuts every read off after 5 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004 - redis-py's own name
+    InvalidResponse,
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    TimeoutError,  # noqa: A004
+)
+from redis.retry import Retry
+
+from dispatcher import errors
+from dispatcher.call import Arg, Call, Flow, script, wire
+
+R = TypeVar("R")
+READ_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 3.0
+WAIT_MARGIN_S = 5.0  # how much later than the server's own wait a reply may come
+Clock = Callable[[], int]
+observers: list[Callable[[Call[Any], Any], None]] = []  # tests see every call with its raw reply; empty otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Commands to send together; the driver answers with one reply, or refusal (`RedisError`), for each."""
+
+    commands: tuple[tuple[Arg, ...], ...]
+    waits_ms: int | None
+
+
+Batches = Generator[Batch, list[Any], R]
+
+
+def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batches[R]:
+    """The batches of an operation; returns its result. Raises the operation's own errors, or one for Redis's."""
+    if isinstance(operation, Call):
+        return (yield from driven_many([operation], url, now_ms))[0]
+    if operation.gi_frame is None:
+        raise errors.BugFound("a flow can be run once; it was used already")
+    try:
+        call = next(operation)
+        while True:
+            try:
+                reply = (yield from driven_many([call], url, now_ms))[0]
+            except errors.DispatcherError as error:
+                call = operation.throw(error)
+            else:
+                call = operation.send(reply)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+
+
+def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches[list[R]]:
+    """The batches of independent calls sent together. The first refusal is raised after all were sent."""
+    now = now_ms() if now_ms else None
+    commands = [wire(call, now) for call in calls]
+    resend = all(call.resend for call in calls)
+    waits_ms = calls[0].waits_ms
+    replies = yield from _sent(commands, resend, waits_ms, url)
+    unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    if unknown:  # they did not run: after a restart or SCRIPT FLUSH the server has to be told the text again
+        texts = [("EVAL", script(calls[place].command).text, *commands[place][2:]) for place in unknown]
+        for place, reply in zip(unknown, (yield from _sent(texts, resend, waits_ms, url)), strict=True):
+            replies[place] = reply
+    return [_decoded(call, reply, url) for call, reply in zip(calls, replies, strict=True)]
+
+
+def _sent(commands: list[tuple[Arg, ...]], resend: bool, waits_ms: int | None, url: str) -> Batches[list[Any]]:
+    batch = Batch(tuple(commands), waits_ms)
+    for last in (not resend, True):
+        try:
+            return (yield batch)
+        except (ConnectionError, TimeoutError, OSError) as error:
+            if last:
+                raise translated(error, url) from error
+        except RedisError as error:
+            raise translated(error, url) from error
+    raise AssertionError("unreachable")
+
+
+def _decoded(call: Call[R], reply: Any, url: str) -> R:
+    if isinstance(reply, RedisError):
+        raise translated(reply, url) from reply
+    for observer in observers:
+        observer(call, reply)
+    return call.decode(reply)
+
+
+def translated(error: Exception, url: str) -> errors.DispatcherError:
+    """Our error for one of redis-py's; the URL is told without its password."""
+    place = without_secrets(url)
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        return errors.BrokerRefused(f"{error}. Check user and password for {place}.")
+    if isinstance(error, InvalidResponse):
+        return errors.BrokerUnavailable(f"what answers at {place} does not speak the Redis protocol. Check the URL.")
+    if isinstance(error, BusyLoadingError):
+        return errors.BrokerLoading(f"Redis at {place} is still loading its data. Wait for it.")
+    if isinstance(error, ConnectionError | TimeoutError | OSError):
+        kind = errors.BrokerDown if "refused" in str(error).lower() else errors.BrokerUnavailable
+        return kind(f"Redis cannot be reached at {place}: {error}. Start it, or name another with --redis-url.")
+    return errors.BrokerRefused(f"{error} ({place})")
+
+
+def without_secrets(url: str) -> str:
+    """`url` as it may be shown: user information and query, which can carry secrets, are left out."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
+
+
+def options(waits_ms: int | None) -> dict[str, Any]:
+    """redis-py settings of both drivers. RESP2 on purpose: its replies have one shape, flat lists of text."""
+    return {
+        "protocol": 2,
+        "decode_responses": True,
+        "encoding_errors": "replace",
+        "socket_timeout": READ_TIMEOUT_S if waits_ms is None else waits_ms / 1000 + WAIT_MARGIN_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+    }
+
+
+def invalid_url(url: str, error: Exception) -> errors.DispatcherError:
+    return errors.BadValue(f"the Redis URL {without_secrets(url)!r} is not valid: {error}")
+
+
+class Client:
+    """A connection pool to one Redis, safe to share between threads; `with Client(url) as client:` closes it.
+
+    `url`: `redis://`, `rediss://` or `unix://`. `now_ms` replaces the server's clock in scripts: for tests only.
+    """
+
+    def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
+        self.url = url
+        self._now_ms = now_ms
+        self._by_wait: dict[int | None, redis.Redis] = {}
+        self._connected(None)
+
+    def _connected(self, waits_ms: int | None) -> redis.Redis:
+        found = self._by_wait.get(waits_ms)
+        if found is None:
+            try:
+                pool = redis.BlockingConnectionPool.from_url(
+                    self.url, retry=Retry(NoBackoff(), 0), **options(waits_ms)
+                )
+            except ValueError as error:
+                raise invalid_url(self.url, error) from None
+            found = self._by_wait.setdefault(waits_ms, redis.Redis(connection_pool=pool))
+        return found
+
+    def run(self, operation: Call[R] | Flow[R]) -> R:
+        """Sends the operation, waits, and returns its decoded reply.
+
+        Raises: the operation's own errors; `BrokerUnavailable` when Redis does not answer, in which case a call that
+        is not marked `resend` may or may not have happened.
+        """
+        return self._drive(driven(operation, self.url, self._now_ms))
+
+    def run_many(self, calls: Iterable[Call[R]]) -> list[R]:
+        """Sends the calls in one pipeline; the results come in the same order."""
+        batch = list(calls)
+        return self._drive(driven_many(batch, self.url, self._now_ms)) if batch else []
+
+    def _drive(self, batches: Batches[R]) -> R:
+        try:
+            batch = next(batches)
+            while True:
+                try:
+                    replies = self._send(batch)
+                except (RedisError, OSError) as error:
+                    batch = batches.throw(error)
+                else:
+                    batch = batches.send(replies)
+        except StopIteration as end:
+            result: R = end.value
+            return result
+
+    def _send(self, batch: Batch) -> list[Any]:
+        with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
+            for command in batch.commands:
+                pipe.execute_command(*command)
+            return pipe.execute(raise_on_error=False)
+
+    def close(self) -> None:
+        """Closes every connection."""
+        for connected in self._by_wait.values():
+            connected.close()
+            connected.connection_pool.disconnect()
+        self._by_wait.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

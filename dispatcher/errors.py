@@ -1,0 +1,188 @@
+"""Every exception of the project, under one root, split by whose fault it is.
+
+A class's docstring is its message, with the fields it is raised with filled in: it says what was asked, what was
+found and what to do. Scripts answer a refusal with a reason word; `REASONS` maps each word to its class, and a word
+that is not there is a bug of ours, never swallowed. Nothing here prints or exits: the table from class to exit code
+is in `cli/main.py`. A new refusal needs a class and, when a script gives it, a line in `REASONS`.
+"""
+
+from __future__ import annotations
+
+
+class DispatcherError(Exception):
+    """{detail}"""
+
+    def __init__(self, detail: str = "", **facts: object) -> None:
+        self.facts: dict[str, object] = {"detail": detail, **facts}
+        template = type(self).__doc__ or "{detail}"
+        super().__init__(template.format_map(_Facts(self.facts)))
+
+
+class _Facts(dict[str, object]):
+    """Leaves a placeholder that was given no fact readable instead of failing while an error is being reported."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+class BadRequest(DispatcherError):
+    """{detail}"""
+
+
+class NotFound(BadRequest):
+    """{detail}"""
+
+
+class LostRace(DispatcherError):
+    """{detail}"""
+
+
+class BrokerUnavailable(DispatcherError):
+    """{detail}"""
+
+
+class BrokerDown(BrokerUnavailable):
+    """{detail}"""
+
+
+class BrokerLoading(BrokerUnavailable):
+    """{detail}"""
+
+
+class BrokerRefused(DispatcherError):
+    """The broker refused the command: {detail}"""
+
+
+class BugFound(DispatcherError):
+    """This should not happen, please report it: {detail}"""
+
+
+# The caller's fault -------------------------------------------------------------------------------------------------
+
+
+class BadName(BadRequest):
+    """{noun} name {name!r} is not valid: it must start with a letter or digit and may hold only letters, digits, \
+'.', '_' and '-', 100 characters at most."""
+
+
+class BadValue(BadRequest):
+    """{detail}"""
+
+
+class PoolNotFound(NotFound):
+    """Work pool {pool!r} was not found. `dispatcher work-pool ls` lists the pools; make it with \
+`dispatcher work-pool create {pool}`."""
+
+
+class PoolExists(BadRequest):
+    """Work pool {pool!r} exists already. Choose another name, or change it with `dispatcher work-pool update {pool}`."""
+
+
+class PoolHasRuns(BadRequest):
+    """Work pool {pool!r} has {found} unfinished runs. Wait for them, or give --cancel-runs to cancel them."""
+
+
+class PoolBeingDeleted(BadRequest):
+    """Work pool {pool!r} is being deleted. Finish that with `dispatcher work-pool delete {pool} --cancel-runs --yes`."""
+
+
+class PoolTypeDiffers(BadRequest):
+    """Work pool {pool!r} is of type {found!r}, not {wanted!r}. Start `dispatcher {command} --pool {pool}`, or choose \
+another pool."""
+
+
+class QueueNotFound(NotFound):
+    """Work queue {queue!r} was not found in work pool {pool!r}. `dispatcher work-queue ls --pool {pool}` lists its \
+queues; make it with `dispatcher work-queue create {queue} --pool {pool}`."""
+
+
+class QueueExists(BadRequest):
+    """Work queue {queue!r} exists already in work pool {pool!r}. Choose another name, or change it with \
+`dispatcher work-queue update {queue} --pool {pool}`."""
+
+
+class QueueHasRuns(BadRequest):
+    """Work queue {queue!r} of work pool {pool!r} has {found} waiting runs. Say what is to become of them: \
+--move-to QUEUE or --cancel-runs."""
+
+
+class DefaultQueueProtected(BadRequest):
+    """The queue 'default' of work pool {pool!r} cannot be deleted: every pool keeps one. It can be paused or limited \
+instead; `dispatcher work-pool delete {pool}` deletes the whole pool."""
+
+
+class PrioritiesCollide(BadRequest):
+    """Two queues cannot be given the same priority in one change. Give each its own number."""
+
+
+class DeploymentNotFound(NotFound):
+    """Deployment {deployment!r} was not found. `dispatcher deployment ls` lists them; make one with \
+`dispatcher deploy`."""
+
+
+class RunNotFound(NotFound):
+    """Flow run {run!r} was not found. `dispatcher flow-run ls` lists the runs."""
+
+
+class AmbiguousName(BadRequest):
+    """{noun} {name!r} is ambiguous: {found}. Give more of it."""
+
+
+class RunFinished(BadRequest):
+    """Flow run {run!r} is finished already ({found}): there is nothing to cancel."""
+
+
+class RunUnfinished(BadRequest):
+    """Flow run {run!r} is not finished ({found}). Cancel it first with `dispatcher flow-run cancel {run}`."""
+
+
+class EntrypointInvalid(BadRequest):
+    """Entrypoint {entrypoint!r} cannot be used: {detail}"""
+
+
+class ParametersInvalid(BadRequest):
+    """{detail}"""
+
+
+# A lost race: expected, never an error in a log ---------------------------------------------------------------------
+
+
+class LeaseLost(LostRace):
+    """The lease of flow run {run!r} is not held at epoch {epoch}: it was given to another or has ended."""
+
+
+class ConsumerUnknown(LostRace):
+    """Consumer {consumer!r} is not registered with work pool {pool!r}: it must register again."""
+
+
+class ConsumerNameTaken(BadRequest):
+    """A live consumer named {name!r} (process {pid}) serves work pool {pool!r} from this host already. Give this one \
+another --name, or stop that one."""
+
+
+# Reason word of a script -> class. Facts that a word brings along fill `found` (the first one) in the message.
+REASONS: dict[str, type[DispatcherError]] = {
+    "NOPOOL": PoolNotFound,
+    "POOLEXISTS": PoolExists,
+    "POOLBUSY": PoolHasRuns,
+    "DELETING": PoolBeingDeleted,
+    "POOLTYPE": PoolTypeDiffers,
+    "NOQUEUE": QueueNotFound,
+    "QUEUEEXISTS": QueueExists,
+    "QUEUEBUSY": QueueHasRuns,
+    "DEFAULTQUEUE": DefaultQueueProtected,
+    "COLLIDE": PrioritiesCollide,
+    "NORUN": RunNotFound,
+    "FINISHED": RunFinished,
+    "UNFINISHED": RunUnfinished,
+    "FENCED": LeaseLost,
+    "UNKNOWN": ConsumerUnknown,
+}
+
+
+def refusal(word: str, found: object = "", **facts: object) -> DispatcherError:
+    """The error for a script's reason word; an unknown word gives `BugFound`."""
+    kind = REASONS.get(word)
+    if kind is None:
+        return BugFound(f"a script answered {word!r}, which no table knows")
+    return kind(found=found, **facts)

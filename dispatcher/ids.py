@@ -1,0 +1,26 @@
+"""Identifiers: 26 characters, time-ordered, so that a tie in a sorted set is first in, first out.
+
+The form is ULID (github.com/ulid/spec): 48 bits of milliseconds, 80 random bits, Crockford's base 32. Within one
+process identifiers made in the same millisecond still grow, because the random part is then counted up.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RANDOM_BITS = 80
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id() -> str:
+    """A new identifier, greater than every earlier one of this process."""
+    global _last
+    fresh = (time.time_ns() // 1_000_000 << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS - 1)
+    with _lock:
+        _last = max(fresh, _last + 1)
+        number = _last
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,46 @@
+"""The nouns as values: pool, queue, deployment, run, consumer, and what a claim or an explanation returns.
+
+Frozen dataclasses, not pydantic models: they hold what our own scripts answered, they check nothing, and importing
+pydantic would cost every command 60 ms (measured 2026-11, pydantic 2.14). What people write (deployment files,
+parameters) is checked by pydantic in `deployments.py`. Instants are `_at_ms` since the epoch, `None` when they have
+not come; `document()` gives the JSON form that the CLI prints and dashboards know: ISO 8601 UTC, durations in seconds.
+A new field is added to the dataclass, to its `document()` and to the reader beside it in `ops/`.
+"""
+
+from __future__ import annotations
+
+from dispatcher.models.consumers import Consumer
+from dispatcher.models.deployments import Deployment
+from dispatcher.models.instants import iso
+from dispatcher.models.leases import Claim, Claimed, Heartbeat, Outcome
+from dispatcher.models.pools import DEFAULT_POOL, DEFAULT_QUEUE, POOL_TYPES, Counts, Pool, Queue
+from dispatcher.models.reasons import Holder, Reason, Why
+from dispatcher.models.runs import DEFAULT_PRIORITY, Document, Event, LATE_AFTER_MS, LogLine, NewRun, Run, RunInput, Submitted
+
+__all__ = [
+    "Claim",
+    "Claimed",
+    "Consumer",
+    "Counts",
+    "DEFAULT_POOL",
+    "DEFAULT_PRIORITY",
+    "DEFAULT_QUEUE",
+    "Deployment",
+    "Document",
+    "Event",
+    "Heartbeat",
+    "Holder",
+    "LATE_AFTER_MS",
+    "LogLine",
+    "NewRun",
+    "Outcome",
+    "POOL_TYPES",
+    "Pool",
+    "Queue",
+    "Reason",
+    "Run",
+    "RunInput",
+    "Submitted",
+    "Why",
+    "iso",
+]

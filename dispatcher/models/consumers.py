@@ -1,0 +1,49 @@
+"""An agent or worker, as it registers itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dispatcher.models.instants import iso
+
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One start of an agent or worker. `id` is unique per start and is the session that fences its writes."""
+
+    id: str
+    name: str
+    pool: str
+    kind: str  # agent | worker
+    type: str
+    host: str
+    boot: str  # identifies the process-id space: same host and boot, then `pid` can be looked at
+    pid: int
+    born_at_ms: int  # start time of the process, so that a reused pid is told apart
+    version: str
+    selector: str
+    prefetch_ms: int
+    limit: int | None
+    running: int = 0
+    seen_at_ms: int = 0
+    is_online: bool = True
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "name": self.name,
+            "kind": self.kind,
+            "type": self.type,
+            "work_pool_name": self.pool,
+            "host": self.host,
+            "pid": self.pid,
+            "version": self.version,
+            "status": "online" if self.is_online else "offline",
+            "serves": self.selector,
+            "prefetch_seconds": self.prefetch_ms / 1000,
+            "running": self.running,
+            "limit": self.limit,
+            "last_seen": iso(self.seen_at_ms),
+        }

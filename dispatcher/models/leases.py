@@ -1,0 +1,62 @@
+"""What passes between a consumer and the scripts while it holds runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dispatcher.models.runs import RunInput
+from dispatcher.states import State
+
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that this consumer now holds; every later write about it carries `epoch`. It may start in `wait_ms`."""
+
+    id: str
+    epoch: int
+    queue: str
+    wait_ms: int
+    attempts: int
+    lost: int
+    name: str
+    deployment: str
+    due_at_ms: int
+    input: RunInput
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The answer to a claim: runs, or how long to wait for a wake at most.
+
+    `reason` when there are none: `empty`, `paused` or `full`. `is_timer`: the consumer keeps the pool's timer and
+    must look again exactly after `block_ms`; otherwise that is the safety look, to be spread by the caller.
+    """
+
+    runs: tuple[Claimed, ...]
+    lease_ms: int
+    block_ms: int = 0
+    reason: str = ""
+    is_timer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `retry_in_ms` set: it is to be made again then, and the run is not finished."""
+
+    id: str
+    epoch: int
+    state: State
+    message: str = ""
+    exit_code: int | None = None
+    result_json: str = ""
+    retry_in_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """`lost`: runs whose lease is not held any more, their processes must die; `cancelling`: to be stopped."""
+
+    lease_ms: int
+    lost: tuple[str, ...]
+    cancelling: tuple[str, ...]

@@ -1,0 +1,111 @@
+"""What a consumer does with the runs that it holds: claim, start, log, finish, release, renew.
+
+Each is one script that checks (consumer, epoch, state) before it writes; a stale caller is FENCED and changes
+nothing. All take several runs at a time, so that a warm worker can finish and claim in batches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from dispatcher import keyspace
+from dispatcher.call import Arg, Call, expect
+from dispatcher.models import Claim, Claimed, Heartbeat, Outcome, RunInput
+from dispatcher.states import State
+
+MAX_CLAIM = 64
+LOG_LINES = 10_000  # kept per run, the newest
+Held = tuple[str, int]  # run id, epoch
+
+
+def claim(pool: str, consumer: str, *, request: str, want: int, load: int) -> Call[Claim]:
+    """Takes up to `want` (at most 64) runs for the consumer, or parks it until it is woken.
+
+    `request` is new for each claim; the same one again gives the same answer. `load`: runs held now, so that the
+    least loaded is woken first. Raises `PoolNotFound`, `ConsumerUnknown`.
+    """
+
+    def answer(reply: list[Any]) -> Claim:
+        if reply[0] == "parked":
+            return Claim((), int(reply[1]), int(reply[2]), str(reply[3]), bool(reply[4]))
+        lease_ms, *rows = expect("claimed", pool=pool, consumer=consumer)(reply)
+        return Claim(tuple(_claimed(row) for row in rows), int(lease_ms))
+
+    return Call("lease_claim", (keyspace.pool(pool),), (consumer, request, want, load), answer)
+
+
+def _claimed(row: list[Any]) -> Claimed:
+    run, epoch, queue, wait_ms, attempts, lost, name, deployment, due_ms, run_input = row
+    return Claimed(
+        id=run,
+        epoch=int(epoch),
+        queue=queue,
+        wait_ms=int(wait_ms),
+        attempts=int(attempts),
+        lost=int(lost),
+        name=name,
+        deployment=deployment,
+        due_at_ms=int(due_ms),
+        input=RunInput.read(json.loads(run_input)),
+    )
+
+
+def start(pool: str, consumer: str, run: str, epoch: int, *, pid: int) -> Call[State]:
+    """PENDING -> RUNNING; `pid` is the process's. Answers CANCELLING when a cancel was quicker.
+
+    Raises `LeaseLost`.
+    """
+    decode = expect("started", pool=pool, run=run, epoch=epoch)
+    return Call(
+        "lease_start", (keyspace.pool(pool),), (consumer, run, epoch, pid), lambda reply: State(decode(reply)[0])
+    )
+
+
+def log(pool: str, consumer: str, run: str, epoch: int, lines: Sequence[str]) -> Call[None]:
+    """Appends lines to the run's log; the oldest go beyond 10,000. Not to be sent twice: it would repeat them.
+
+    Raises `LeaseLost`.
+    """
+    decode = expect("logged", pool=pool, run=run, epoch=epoch)
+    return Call(
+        "lease_log",
+        (keyspace.pool(pool),),
+        (consumer, run, epoch, LOG_LINES, *lines),
+        lambda reply: decode(reply)[0:0] and None,
+        resend=False,
+    )
+
+
+def finish(pool: str, consumer: str, outcomes: Sequence[Outcome]) -> Call[list[str]]:
+    """Ends attempts. One word for each: the run's new state; `already` (this was sent before); or `FENCED`."""
+    args: list[Arg] = [consumer]
+    for outcome in outcomes:
+        retry = "" if outcome.retry_in_ms is None else outcome.retry_in_ms
+        code = "" if outcome.exit_code is None else outcome.exit_code
+        args += [outcome.id, outcome.epoch, outcome.state.value, retry, outcome.message, code, outcome.result_json]
+    return Call("lease_finish", (keyspace.pool(pool),), tuple(args), expect("finished", pool=pool))
+
+
+def release(pool: str, consumer: str, held: Sequence[Held]) -> Call[list[str]]:
+    """Gives runs back without charging an attempt. One word for each: the run's new state, or `FENCED`."""
+    args = [consumer, *_flat(held)]
+    return Call("lease_release", (keyspace.pool(pool),), tuple(args), expect("released", pool=pool))
+
+
+def renew(pool: str, consumer: str, held: Sequence[Held]) -> Call[Heartbeat]:
+    """The heartbeat: renews the leases of `held`, keeps the consumer online, and brings lost and cancelled runs back.
+
+    Raises `ConsumerUnknown`, `PoolNotFound`.
+    """
+
+    def answer(reply: list[Any]) -> Heartbeat:
+        lease_ms, lost, cancelling = expect("renewed", pool=pool, consumer=consumer)(reply)
+        return Heartbeat(int(lease_ms), tuple(lost), tuple(cancelling))
+
+    return Call("lease_renew", (keyspace.pool(pool),), (consumer, *_flat(held)), answer)
+
+
+def _flat(held: Sequence[Held]) -> list[Arg]:
+    return [word for run, epoch in held for word in (run, epoch)]

@@ -1,0 +1,174 @@
+"""Work pools: make, read, change, delete, tick.
+
+Functions return a `Call` or a `Flow`; a driver sends it. The directory `dispatcher:pools` lies in another cluster
+slot than the pool, so it is written by a second call: it may lag behind a crash, and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+from dispatcher import keyspace
+from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.errors import BadValue, PoolExists, PoolNotFound
+from dispatcher.ids import new_id
+from dispatcher.models import Pool
+from dispatcher.models.pools import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, POOL_TYPES
+from dispatcher.ops.reading import optional, pool_from
+
+
+def checked_limit(limit: int | None) -> int | None:
+    """Raises `BadValue` for a negative concurrency limit; None is no limit, 0 admits nothing."""
+    if limit is not None and limit < 0:
+        raise BadValue(f"a concurrency limit of {limit} is not possible: give 0 or more, or clear the limit.")
+    return limit
+
+
+def checked_lease_ms(lease_ms: int) -> int:
+    """Raises `BadValue` for a lease outside 5 s to 1 h."""
+    if not MIN_LEASE_MS <= lease_ms <= MAX_LEASE_MS:
+        raise BadValue(f"a lease of {lease_ms / 1000:g} s is not possible: give 5 s to 1 h.")
+    return lease_ms
+
+
+def checked_type(type: str) -> str:
+    """Raises `BadValue` for a pool type that this version does not know."""
+    if type not in POOL_TYPES:
+        raise BadValue(f"work pool type {type!r} is not known: choose one of {', '.join(POOL_TYPES)}.")
+    return type
+
+
+def create(
+    name: str,
+    *,
+    type: str = "agent",
+    description: str = "",
+    limit: int | None = None,
+    is_paused: bool = False,
+    lease_ms: int = DEFAULT_LEASE_MS,
+) -> Flow[Pool]:
+    """Makes a pool with its queue `default`. Raises `PoolExists`, `BadName`, `BadValue`."""
+    token = new_id()
+    checked_limit(limit)
+    yield from Call(
+        "pool_create",
+        (keyspace.pool(keyspace.checked_name("Work pool", name)),),
+        (token, new_id(), checked_type(type), description, _text(limit), int(is_paused), checked_lease_ms(lease_ms)),
+        expect("created", pool=name),
+    )
+    yield from _list_in_directory(name)
+    return (yield from read(name))
+
+
+def ensure(name: str, *, type: str = "agent") -> Flow[bool]:
+    """Makes the pool unless it exists; True: it was made now."""
+    try:
+        yield from read(name)
+    except PoolNotFound:
+        pass
+    else:
+        return False
+    try:
+        yield from create(name, type=type)
+    except PoolExists:  # another was quicker
+        return False
+    return True
+
+
+def read(name: str) -> Call[Pool]:
+    """The pool with its queues and counts, as of one instant. Raises `PoolNotFound`. Cost: O(queues + held runs)."""
+    decode = expect("pool", pool=name)
+    return Call(
+        "pool_read",
+        (keyspace.pool(keyspace.checked_name("Work pool", name)),),
+        (),
+        lambda reply: pool_from(name, decode(reply)),
+    )
+
+
+def names() -> Call[list[str]]:
+    """Names of all pools, sorted."""
+    return Call("SMEMBERS", (keyspace.pools(),), (), lambda reply: sorted(str(name) for name in reply))
+
+
+def list_all() -> Flow[list[Pool]]:
+    """Every pool, by name. One that a crash left in the directory alone is passed over."""
+    found = []
+    for name in (yield from names()):
+        try:
+            found.append((yield from read(name)))
+        except PoolNotFound:
+            continue
+    return found
+
+
+def update(
+    name: str, *, description: str | None = None, limit: int | None = None, lease_ms: int | None = None
+) -> Call[None]:
+    """Changes what is given and nothing else; a limit of 0 is a value. Raises `PoolNotFound`, `BadValue`."""
+    changes: list[Arg] = []
+    if description is not None:
+        changes += ["description", description]
+    if limit is not None:
+        changes += ["limit", _text(checked_limit(limit))]
+    if lease_ms is not None:
+        changes += ["lease_ms", checked_lease_ms(lease_ms)]
+    return _set(name, *changes)
+
+
+def set_limit(name: str, limit: int | None) -> Call[None]:
+    """Sets or (None) clears the limit. Lowering it preempts nothing: it stops admission until below."""
+    return _set(name, "limit", _text(checked_limit(limit)))
+
+
+def pause(name: str, note: str = "") -> Call[None]:
+    """From now on the pool hands nothing out; running runs go on."""
+    return _set(name, "paused", 1, "note", note)
+
+
+def resume(name: str) -> Call[None]:
+    return _set(name, "paused", 0, "note", "")
+
+
+def _set(name: str, *changes: Arg) -> Call[None]:
+    decode = expect("set", pool=name)
+    key = keyspace.pool(keyspace.checked_name("Work pool", name))
+    return Call("pool_set", (key,), changes, lambda reply: optional(decode(reply)))
+
+
+def tick(name: str) -> Call[bool]:
+    """Promotes due runs and reaps expired leases, as every other script does on its way; True: there is more to do.
+
+    Consumers never need it. A reader calls it first, so that it tells the truth in a pool where nobody is left.
+    """
+    decode = expect("ticked", pool=name)
+    return Call("pool_tick", (keyspace.pool(name),), (), lambda reply: bool(decode(reply)[0]))
+
+
+def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:
+    """Deletes the pool with all that is kept of it; returns how many unfinished runs were cancelled.
+
+    Raises `PoolNotFound`, and `PoolHasRuns` when there are unfinished runs and `cancel_runs` is not set, or when runs
+    that were asked to stop are still held: then the pool takes no more work and `delete` has to be called again.
+    """
+    cancelled = 0
+    decode = expect("deleted", pool=name)
+    key = keyspace.pool(keyspace.checked_name("Work pool", name))
+    while True:
+        cancelled_now, left = yield from Call("pool_delete", (key,), (int(cancel_runs),), decode)
+        cancelled += int(cancelled_now)
+        if not int(left):
+            break
+    yield from Call("SREM", (keyspace.pools(),), (name,), optional)
+    directory = yield from Call("HGETALL", (keyspace.deployments(),), (), list)
+    stale = [field for field, pool in zip(directory[::2], directory[1::2], strict=True) if pool == name]
+    if stale:
+        yield from Call("HDEL", (keyspace.deployments(),), tuple(stale), optional)
+    return cancelled
+
+
+def _list_in_directory(name: str) -> Call[None]:
+    return Call("SADD", (keyspace.pools(),), (name,), optional)
+
+
+def _text(limit: int | None) -> str:
+    """A limit as an argument: empty is none."""
+    return "" if limit is None else str(limit)

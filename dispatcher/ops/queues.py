@@ -1,0 +1,151 @@
+"""Work queues: make, read, change, rank, delete. Every pool keeps the queue `default`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dispatcher import keyspace
+from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.errors import BadValue, QueueHasRuns, QueueNotFound
+from dispatcher.ids import new_id
+from dispatcher.models import Queue
+from dispatcher.ops import pools
+from dispatcher.ops.reading import optional
+
+BATCH = 100  # waiting runs that one script call moves or cancels
+
+
+def create(
+    pool: str,
+    name: str,
+    *,
+    limit: int | None = None,
+    priority: int | None = None,
+    description: str = "",
+    is_paused: bool = False,
+) -> Call[int]:
+    """Makes a queue; returns its priority. No priority given: the lowest free number; given and taken: the newcomer
+    keeps it, the others move up as far as needed. Raises `QueueExists`, `PoolNotFound`, `BadName`, `BadValue`."""
+    if priority is not None:
+        checked_priority(priority)
+    pools.checked_limit(limit)
+    return _make(pool, name, "create", limit, priority, description, is_paused)
+
+
+def ensure(pool: str, name: str) -> Call[bool]:
+    """Makes the queue unless it exists; True: it was made now. Raises `PoolNotFound`, `BadName`."""
+    call = _make(pool, name, "ensure", None, None, "", False)
+    decode = expect("created", pool=pool, queue=name)
+    return Call(call.command, call.keys, call.args, lambda reply: bool(decode(reply)[1]))
+
+
+def _make(
+    pool: str, name: str, mode: str, limit: int | None, priority: int | None, description: str, is_paused: bool
+) -> Call[int]:
+    decode = expect("created", pool=pool, queue=name)
+    return Call(
+        "queue_create",
+        (keyspace.pool(keyspace.checked_name("Work pool", pool)),),
+        (
+            mode,
+            keyspace.checked_name("Work queue", name),
+            new_id(),
+            "" if limit is None else limit,
+            "" if priority is None else priority,
+            description,
+            int(is_paused),
+        ),
+        lambda reply: int(decode(reply)[0]),
+    )
+
+
+def checked_priority(priority: int) -> int:
+    """Raises `BadValue` unless a positive number of at most nine digits."""
+    if not 1 <= priority <= 999_999_999:
+        raise BadValue(f"a priority of {priority} is not possible: give a positive number, 1 goes first.")
+    return priority
+
+
+def list_all(pool: str, prefix: str = "") -> Flow[list[Queue]]:
+    """The queues whose name starts with `prefix`, by priority. Raises `PoolNotFound`."""
+    found = yield from pools.read(pool)
+    return [queue for queue in found.queues if queue.name.startswith(prefix)]
+
+
+def read(pool: str, name_or_id: str) -> Flow[Queue]:
+    """The queue of that name or id. Raises `PoolNotFound`, `QueueNotFound`."""
+    for queue in (yield from list_all(pool)):
+        if name_or_id in (queue.name, queue.id):
+            return queue
+    raise QueueNotFound(queue=name_or_id, pool=pool)
+
+
+def update(pool: str, name: str, *, description: str | None = None, limit: int | None = None) -> Call[None]:
+    """Changes what is given and nothing else; a limit of 0 is a value."""
+    changes: list[Arg] = []
+    if description is not None:
+        changes += ["description", description]
+    if limit is not None:
+        changes += ["limit", str(pools.checked_limit(limit))]
+    return _set(pool, name, *changes)
+
+
+def set_limit(pool: str, name: str, limit: int | None) -> Call[None]:
+    """Sets or (None) clears the limit; see `pools.set_limit`."""
+    return _set(pool, name, "limit", "" if limit is None else str(pools.checked_limit(limit)))
+
+
+def pause(pool: str, name: str, note: str = "") -> Call[None]:
+    """From now on the queue hands nothing out; running runs go on."""
+    return _set(pool, name, "paused", 1, "note", note)
+
+
+def resume(pool: str, name: str) -> Call[None]:
+    return _set(pool, name, "paused", 0, "note", "")
+
+
+def _set(pool: str, name: str, *changes: Arg) -> Call[None]:
+    decode = expect("set", pool=pool, queue=name)
+    key = keyspace.pool(keyspace.checked_name("Work pool", pool))
+    return Call(
+        "queue_set",
+        (key,),
+        (keyspace.checked_name("Work queue", name), *changes),
+        lambda reply: optional(decode(reply)),
+    )
+
+
+def set_priorities(pool: str, priorities: Mapping[str, int]) -> Call[None]:
+    """Gives each queue its number; whoever holds one of them moves up as far as needed, gaps stay.
+
+    Raises `PrioritiesCollide` when two are given one number, `QueueNotFound`, `BadValue`; then nothing changes.
+    """
+    pairs: list[Arg] = []
+    for name, priority in priorities.items():
+        pairs += [keyspace.checked_name("Work queue", name), checked_priority(priority)]
+    decode = expect("ranked", pool=pool, queue=", ".join(priorities))
+    key = keyspace.pool(keyspace.checked_name("Work pool", pool))
+    return Call("queue_rank", (key,), tuple(pairs), lambda reply: optional(decode(reply)))
+
+
+def delete(pool: str, name: str, *, move_to: str | None = None, cancel_runs: bool = False) -> Flow[int]:
+    """Deletes the queue; returns how many waiting runs were moved or cancelled. Running ones keep their slots.
+
+    Raises `QueueHasRuns` when runs wait and neither was asked for, `DefaultQueueProtected`, `QueueNotFound`.
+    """
+    key = keyspace.pool(keyspace.checked_name("Work pool", pool))
+    moved = 0
+    if move_to is not None and move_to == name:
+        raise BadValue(f"the runs of work queue {name!r} cannot be moved to itself: name another queue.")
+    while True:
+        try:
+            decode = expect("deleted", pool=pool, queue=name)
+            yield from Call("queue_delete", (key,), (name,), decode)
+        except QueueHasRuns:
+            if move_to is None and not cancel_runs:
+                raise
+        else:
+            return moved
+        decode = expect("drained", pool=pool, queue=move_to or name)
+        target = "" if move_to is None else keyspace.checked_name("Work queue", move_to)
+        moved += int((yield from Call("queue_drain", (key,), (name, target, BATCH), decode))[0])

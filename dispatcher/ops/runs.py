@@ -1,0 +1,191 @@
+"""Flow runs seen from outside: submit, read, find, list, cancel, retry, delete, and their logs.
+
+What a consumer does with the runs that it holds stands in `leases.py`. A run is found by its pool and id; `find`
+gives both for what a person types.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from dispatcher import keyspace
+from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.errors import AmbiguousName, BadValue, RunNotFound, refusal
+from dispatcher.models import DEFAULT_PRIORITY, LogLine, NewRun, Run, Submitted
+from dispatcher.ops import pools
+from dispatcher.ops.reading import run_from
+from dispatcher.states import HELD, TERMINAL, State
+
+SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
+PAGE = 100
+MAX_INPUT_BYTES = 512 * 1024
+
+
+def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
+    """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
+    with a known idempotency key, gives the first run's id and changes nothing.
+
+    Raises `PoolNotFound`, `QueueNotFound`, `PoolBeingDeleted`, `BadValue` (input too large, priority out of range).
+    """
+    if len(runs) > SUBMIT_BATCH:
+        raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
+    args: list[Arg] = []
+    for run in runs:
+        text = json.dumps(run.input.compact(), separators=(",", ":"))
+        if len(text.encode()) > MAX_INPUT_BYTES:
+            raise BadValue(
+                f"the input of a run has {len(text.encode())} bytes, {MAX_INPUT_BYTES} are allowed: pass a reference "
+                "to the data instead."
+            )
+        if not 1 <= run.priority <= 1000:
+            raise BadValue(f"a run priority of {run.priority} is not possible: give 1 (first) to 1000.")
+        start = f"+{run.delay_ms}" if run.start_at_ms is None else str(run.start_at_ms)
+        args += [run.id, run.name, keyspace.checked_name("Work queue", run.queue), run.priority, start]
+        args += [run.deployment, run.idempotency_key, text]
+    decode = expect("submitted", pool=pool)
+    return Call(
+        "run_submit",
+        (keyspace.pool(keyspace.checked_name("Work pool", pool)),),
+        tuple(args),
+        lambda reply: _submitted(decode(reply)),
+    )
+
+
+def _submitted(flat: list[str | int]) -> list[Submitted]:
+    return [Submitted(str(run), bool(new)) for run, new in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def read_many(pool: str, ids: Sequence[str]) -> Call[list[Run]]:
+    """The runs with these ids (at most 100); ones that do not exist are left out."""
+    decode = expect("runs", pool=pool)
+
+    def runs(reply: list[object]) -> list[Run]:
+        now, *rows = decode(reply)
+        return [run_from(pool, row, int(now)) for row in rows if row[1]]
+
+    return Call("run_read", (keyspace.pool(pool),), tuple(ids), runs)
+
+
+def read(pool: str, run: str) -> Flow[Run]:
+    """Raises `RunNotFound`."""
+    found = yield from read_many(pool, [run])
+    if not found:
+        raise RunNotFound(run=run)
+    return found[0]
+
+
+def find(text: str) -> Flow[Run]:
+    """The run that a person means: its id, the beginning of it, or its name, in any pool.
+
+    Raises `RunNotFound`, `AmbiguousName`. Cost: one look per pool for a whole id; else O(kept runs), a page at a time.
+    """
+    matches: list[Run] = []
+    names = yield from pools.names()
+    for pool in names:
+        matches += yield from read_many(pool, [text.upper()])
+    if matches:
+        return matches[0]
+    for pool in names:
+        for run in (yield from _matching(pool, text)):
+            matches.append(run)
+    if not matches:
+        raise RunNotFound(run=text)
+    if len(matches) > 1:
+        shown = ", ".join(f"{run.id} ({run.name})" for run in matches[:5])
+        raise AmbiguousName(noun="Flow run", name=text, found=f"{len(matches)} runs match: {shown}")
+    return matches[0]
+
+
+def _matching(pool: str, text: str) -> Flow[list[Run]]:
+    found: list[Run] = []
+    start = 0
+    while True:
+        ids = yield from _page(keyspace.runs_by_start(pool), start)
+        if not ids:
+            return found
+        runs = yield from read_many(pool, ids)
+        found += [run for run in runs if run.name == text or run.id.startswith(text.upper())]
+        start += PAGE
+
+
+def _page(key: str, start: int) -> Call[list[str]]:
+    return Call("ZRANGE", (key,), (start, start + PAGE - 1, "REV"), list)
+
+
+def list_pool(
+    pool: str,
+    *,
+    states: frozenset[State] = frozenset(),
+    deployment: str = "",
+    queue: str = "",
+    due_before_ms: int | None = None,
+    due_after_ms: int | None = None,
+    most: int = 50,
+) -> Flow[list[Run]]:
+    """Runs of the pool by expected start, latest first, at most `most`. Empty filters match everything."""
+    keys = [keyspace.runs_of(pool, deployment)] if deployment else [keyspace.runs_by_start(pool)]
+    if states and not deployment and states <= TERMINAL:
+        keys = [keyspace.runs_finished(pool, state) for state in sorted(states)]
+    elif states and not deployment and states <= HELD:
+        keys = [keyspace.leases(pool)]
+    found: list[Run] = []
+    for key in keys:
+        start, wanted = 0, most
+        while wanted > 0:
+            ids = yield from _page(key, start)
+            if not ids:
+                break
+            for run in (yield from read_many(pool, ids)):
+                if (
+                    (not states or run.state in states)
+                    and (not queue or run.queue == queue)
+                    and (due_before_ms is None or run.due_at_ms < due_before_ms)
+                    and (due_after_ms is None or run.due_at_ms >= due_after_ms)
+                ):
+                    found.append(run)
+                    wanted -= 1
+            start += PAGE
+    return sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:most]
+
+
+def cancel(pool: str, run: str, *, force: bool = False) -> Call[State]:
+    """Cancels: a waiting run at once, a held one by asking its holder (CANCELLING); `force` ends a held one here and
+    now, its holder is fenced and kills the process when it hears of it.
+
+    Raises `RunNotFound`, `RunFinished`.
+    """
+    return _changed("run_cancel", pool, run, int(force))
+
+
+def retry(pool: str, run: str) -> Call[State]:
+    """Puts a finished run back into its queue, under the same id. Raises `RunNotFound`, `RunUnfinished`."""
+    return _changed("run_retry", pool, run)
+
+
+def _changed(command: str, pool: str, run: str, *args: Arg) -> Call[State]:
+    decode = expect("changed", pool=pool, run=run)
+    return Call(command, (keyspace.pool(pool),), (run, *args), lambda reply: State(decode(reply)[0]))
+
+
+def delete(pool: str, run: str) -> Call[None]:
+    """Removes a finished run with its input, result and log. Raises `RunNotFound`, `RunUnfinished`."""
+
+    def gone(reply: list[str]) -> None:
+        if reply[0] != "removed":
+            raise refusal(str(reply[0]), *reply[1:2], pool=pool, run=run)
+
+    return Call("run_delete", (keyspace.pool(pool),), (run,), gone)
+
+
+def logs(pool: str, run: str, *, after: str = "-", most: int = 1000) -> Call[list[tuple[str, LogLine]]]:
+    """Log lines after the entry id `after`, oldest first, each with its entry id."""
+    start = after if after == "-" else f"({after}"
+
+    def lines(reply: list[tuple[str, list[str]]]) -> list[tuple[str, LogLine]]:
+        return [(entry, LogLine(int(flat[1]), flat[3])) for entry, flat in reply]
+
+    return Call("XRANGE", (keyspace.run_log(pool, run),), (start, "+", "COUNT", most), lines)
+
+
+__all__ = ["DEFAULT_PRIORITY", "cancel", "delete", "find", "list_pool", "logs", "read", "read_many", "retry", "submit"]

@@ -1,0 +1,94 @@
+"""Looking: why a run is not running, and the stream of events. Reads only.
+
+The codes of reasons: `not-due`, `pool-paused`, `queue-paused`, `pool-limit`, `queue-limit`, `no-consumer`, `behind`,
+`starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same fragments that the claim decides
+with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dispatcher import keyspace
+from dispatcher.call import Call, Flow, expect
+from dispatcher.models import Event, Holder, Reason, Why
+from dispatcher.ops import runs
+from dispatcher.ops.reading import fields
+
+
+def why(pool: str, run: str) -> Flow[Why]:
+    """The reasons, most decisive first. Raises `RunNotFound`."""
+    found = yield from runs.read(pool, run)
+    rows = yield from Call("run_why", (keyspace.pool(pool),), (run,), expect("why", pool=pool, run=run))
+    return Why(found, tuple(_reason(pool, found.queue, run, row) for row in rows))
+
+
+def _seconds(ms: int | str) -> str:
+    return f"{int(ms) / 1000:.1f} s"
+
+
+# code -> (text, advice); the fields come from the script
+_WORDS: dict[str, tuple[Callable[[dict[str, str]], str], str]] = {
+    "not-due": (
+        lambda of: f"it is not due yet: it starts in {_seconds(of['in_ms'])}",
+        "wait, or submit it again without a start time",
+    ),
+    "pool-paused": (
+        lambda of: f"work pool {of['pool']} is paused" + (f" ({of['note']})" if of["note"] else ""),
+        "dispatcher work-pool resume {pool}",
+    ),
+    "queue-paused": (
+        lambda of: f"work queue {of['queue']} is paused" + (f" ({of['note']})" if of["note"] else ""),
+        "dispatcher work-queue resume {queue} --pool {pool}",
+    ),
+    "pool-limit": (
+        lambda of: f"work pool {of['pool']} has reached its concurrency limit: {of['used']} of {of['limit']} slots used",
+        "wait for a holder, or dispatcher work-pool set-concurrency-limit {pool} N",
+    ),
+    "queue-limit": (
+        lambda of: f"work queue {of['queue']} has reached its concurrency limit: {of['used']} of {of['limit']} slots "
+        "used",
+        "wait for a holder, or dispatcher work-queue set-concurrency-limit {queue} N --pool {pool}",
+    ),
+    "no-consumer": (
+        lambda of: "no live consumer serves its queue"
+        + (f"; the last one was seen {_seconds(of['seen_ago_ms'])} ago: {of['seen']}" if of["seen"] else ""),
+        "dispatcher {command} --pool {pool}",
+    ),
+    "behind": (
+        lambda of: f"{of['ahead']} ready runs go before it",
+        "wait; more consumers or higher limits make it sooner",
+    ),
+    "starting": (lambda of: f"{of['consumer']} has claimed it {_seconds(of['since_ms'])} ago and prepares it", "wait"),
+    "next": (lambda of: "nothing holds it back: it is next", "wait; consumers may all be busy"),
+    "running": (lambda of: f"it is running on {of['consumer']} since {_seconds(of['since_ms'])}", "nothing to do"),
+    "cancelling": (
+        lambda of: f"it is being stopped by {of['consumer']}, asked {_seconds(of['since_ms'])} ago",
+        "wait, or dispatcher flow-run cancel --force {run}",
+    ),
+    "finished": (lambda of: f"it is finished: {of['state']}", "dispatcher flow-run retry {run}"),
+}
+
+
+def _reason(pool: str, queue: str, run: str, row: list[Any]) -> Reason:
+    code, flat, *holders = row
+    of = {"pool": pool, "queue": queue, "run": run, **fields(flat)}
+    text, advice = _WORDS[code]
+    return Reason(
+        code, text(of), advice.format(**of), tuple(Holder(entry[0], entry[1], entry[2], int(entry[3])) for entry in holders)
+    )
+
+
+def events(pool: str, *, after: str = "-", most: int = 1000) -> Call[list[Event]]:
+    """Entries of the pool's event stream after the id `after`, oldest first."""
+    start = after if after == "-" else f"({after}"
+
+    def decode(reply: list[tuple[str, list[str]]]) -> list[Event]:
+        found = []
+        for entry, flat in reply:
+            of = fields(flat)
+            found.append(Event(entry, int(of.pop("ms")), of.pop("event"), of))
+        return found
+
+    return Call("XRANGE", (keyspace.events(pool),), (start, "+", "COUNT", most), decode)
