@@ -49,7 +49,7 @@ clean: ## remove the virtual environment and everything that tools left
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find dispatcher agent cli tests examples -name __pycache__ -prune -exec rm -rf {} +
 
-$(BIN)/python:
+$(VENV)/.made:
 	@command -v "$(PYTHON)" >/dev/null || { \
 	  echo "Dispatcher needs Python 3.11 or newer, and '$(PYTHON)' was not found."; \
 	  echo "Install it, or name another one: make PYTHON=/path/to/python3.12 ..."; exit 1; } >&2
@@ -60,12 +60,13 @@ $(BIN)/python:
 	  echo "'$(PYTHON)' comes without venv or pip. On Debian and Ubuntu: apt install python3-venv"; \
 	  echo "Or name another Python: make PYTHON=/path/to/python3.12 ..."; exit 1; } >&2
 	"$(PYTHON)" -m venv "$(VENV)"
+	@touch $@
 
-$(RUNTIME): $(BIN)/python pyproject.toml constraints.txt
+$(RUNTIME): $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) --editable .
 	@touch $@
 
 # What the tests need includes what the product needs, hence both stamps.
-$(TEST): $(BIN)/python pyproject.toml constraints.txt
+$(TEST): $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) --editable '.[test]'
 	@touch $(RUNTIME) $@
