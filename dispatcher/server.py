@@ -99,9 +99,7 @@ def _version_of(binary: str) -> tuple[int, int]:
 _started: list[subprocess.Popen[bytes]] = []
 
 
-def launch(
-    folder: Path, configuration: Path, socket_path: Path, log: Path, life: int
-) -> subprocess.Popen[bytes]:
+def launch(folder: Path, configuration: Path, socket_path: Path, log: Path, life: int) -> subprocess.Popen[bytes]:
     """Start a detached server which inherits the lock `life`; the caller holds that lock."""
     binary = find_server()
     with open(configuration, "w", encoding="ascii", opener=_private) as file:
@@ -139,8 +137,7 @@ def _private(path: str, flags: int) -> int:
 def _quoted(path: Path) -> str:
     # In the server's own escapes, which make every byte that a path can hold harmless.
     escaped = "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}"
-        for byte in os.fsencode(path)
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}" for byte in os.fsencode(path)
     )
     return f'"{escaped}"'
 

@@ -168,9 +168,7 @@ def test_stop_without_server(folder: Path) -> None:
 
 def test_starts_and_stops_interleaved(folder: Path) -> None:
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", START_AND_STOP, folder, str(number)], stderr=subprocess.PIPE, text=True
-        )
+        subprocess.Popen([sys.executable, "-c", START_AND_STOP, folder, str(number)], stderr=subprocess.PIPE, text=True)
         for number in range(6)
     ]
     errors = [process.communicate()[1] for process in processes]
@@ -225,9 +223,7 @@ def test_only_the_user_can_reach_it(folder: Path) -> None:
     folder.mkdir(mode=0o777)
     folder.chmod(0o777)
     broker.ensure(folder)
-    modes = {
-        path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, folder / "run", *folder.rglob("*"))
-    }
+    modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (folder, folder / "run", *folder.rglob("*"))}
     assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
 
 

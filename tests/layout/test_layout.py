@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.settings": (*BASE,),
     "dispatcher.schedules": ("dispatcher.errors",),
     "dispatcher.templates": ("dispatcher.errors",),
+    "dispatcher.parameters": ("dispatcher.errors",),
     "dispatcher.call": ("dispatcher.errors",),
     "dispatcher.server": ("dispatcher.errors",),
     "dispatcher.broker": ("dispatcher.errors", "dispatcher.server"),
@@ -104,8 +105,7 @@ FILES = {
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(
-        name == pattern or (pattern.endswith("*") and f"{name}.".startswith(f"{pattern[:-1]}."))
-        for pattern in patterns
+        name == pattern or (pattern.endswith("*") and f"{name}.".startswith(f"{pattern[:-1]}.")) for pattern in patterns
     )
 
 
@@ -135,9 +135,7 @@ def imported(module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             if node.level:
                 package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-                base = ".".join(
-                    [*package[: len(package) - node.level + 1], *([node.module] if node.module else [])]
-                )
+                base = ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
             else:
                 base = node.module or ""
             submodules = {f"{base}.{alias.name}" for alias in node.names} & FILES.keys()
@@ -193,9 +191,7 @@ def test_only_call_reads_scripts() -> None:
         module
         for module, path in FILES.items()
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant)
-        and isinstance(node.value, str)
-        and re.fullmatch(r".*\.lua", node.value)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r".*\.lua", node.value)
     }
     assert readers <= {"dispatcher.call"}
 
@@ -236,9 +232,7 @@ HEAVY = ("redis", "pydantic", "rich", "yaml", "psutil", "asyncio", "platformdirs
 def modules_after(code: str) -> set[str]:
     """The top-level modules that are loaded at the end of `code`, run by an interpreter of its own."""
     shown = f"import atexit, sys\natexit.register(lambda: print('\\nLOADED', *sys.modules))\n{code}"
-    done = subprocess.run(
-        [sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", shown], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {name.partition(".")[0] for name in done.stdout.rpartition("LOADED")[2].split()}
 

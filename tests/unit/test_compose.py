@@ -66,9 +66,7 @@ def test_each_is_locked_down_and_comes_back(services: dict[str, dict[str, Any]],
 def test_the_password_is_in_no_argument(services: dict[str, dict[str, Any]]) -> None:
     assert services["redis"]["environment"] == {"REDISCLI_AUTH": PASSWORD}
     for service in services.values():
-        assert PASSWORD not in json.dumps(
-            [service["command"], service.get("healthcheck"), service.get("build")]
-        )
+        assert PASSWORD not in json.dumps([service["command"], service.get("healthcheck"), service.get("build")])
 
 
 def test_redis_keeps_what_it_was_told(services: dict[str, dict[str, Any]]) -> None:
@@ -95,9 +93,7 @@ def test_consumers_wait_for_redis_and_are_built_here(services: dict[str, dict[st
 
 
 def test_another_redis_can_be_named() -> None:
-    done = compose(
-        "--format", "json", REDIS_PASSWORD=PASSWORD, DISPATCHER_REDIS_URL="rediss://redis.example:6380/0"
-    )
+    done = compose("--format", "json", REDIS_PASSWORD=PASSWORD, DISPATCHER_REDIS_URL="rediss://redis.example:6380/0")
     services = json.loads(done.stdout)["services"]
     assert {services[name]["environment"]["DISPATCHER_REDIS_URL"] for name in PYTHONS} == {
         "rediss://redis.example:6380/0"

@@ -30,9 +30,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize(
-    "words", [("--help",), ("broker", "--help"), ("agent", "--help"), ("worker", "--help")]
-)
+@pytest.mark.parametrize("words", [("--help",), ("broker", "--help"), ("agent", "--help"), ("worker", "--help")])
 @pytest.mark.parametrize("on_path", [False, True], ids=["in cwd", "on PYTHONPATH too"])
 def test_ours_are_taken(project: Path, command: list[str], words: tuple[str, ...], on_path: bool) -> None:
     done = run_in(project, *command, *words, python_path=project if on_path else None)
