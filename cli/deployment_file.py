@@ -1,0 +1,199 @@
+"""`deployment.yaml`: reads it, and says what is wrong with it by file and line.
+
+The YAML is walked as nodes, not loaded as objects, because only nodes know their lines: that is also
+where duplicate keys, and values that JSON does not have (dates, binary, .nan), are refused. The plain
+data then goes through the pydantic models below, which forbid what they do not know; every fault of a
+file is told at once. A new key of the form is a new field here. Imported only by commands that read a
+file, because yaml and pydantic cost 100 ms.
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dispatcher.errors import BadValue
+from dispatcher.parameters import nearest
+
+MAX_NODES = 100_000  # anchors can make a few lines into more than any memory holds
+Place = tuple[str | int, ...]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class JobVariables(_Part):
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class WorkPool(_Part):
+    name: str | None = None
+    work_queue_name: str | None = None
+    job_variables: JobVariables = Field(default_factory=JobVariables)
+
+
+class Entry(_Part):
+    """One deployment as the file has it; what is not said is None or empty."""
+
+    name: str = "default"
+    entrypoint: str | None = None
+    command: list[str] | None = Field(default=None, min_length=1)
+    path: str | None = None
+    description: str = ""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    tags: list[str] = Field(default_factory=list)
+    work_pool: WorkPool = Field(default_factory=WorkPool)
+    retries: int = Field(default=0, ge=0)
+    retry_delay_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_thing_to_run(self) -> Self:
+        if (self.entrypoint is None) == (self.command is None):
+            raise ValueError("give either an entrypoint or a command")
+        return self
+
+
+def read(file: Path) -> list[tuple[str, Entry]]:
+    """The deployments, each with its `file:line`. Raises `BadValue` with every fault of the file."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise BadValue(f"The deployment file {file} cannot be read: {reason}.") from None
+    return _Reader(file).entries(text)
+
+
+class _Reader:
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.lines: dict[Place, int] = {}
+        self.faults: list[tuple[int, str]] = []
+        self.nodes = 0
+        self.open: set[int] = set()
+
+    def entries(self, text: str) -> list[tuple[str, Entry]]:
+        data = self._data(text)
+        if not isinstance(data, dict):
+            self._fault((), "a deployment is a mapping, such as 'entrypoint: flows/etl.py:load'")
+        self._end_if_faulty()
+        listed = "deployments" in data
+        if listed and len(data) > 1:
+            other = next(name for name in data if name != "deployments")
+            self._fault((other,), f"{other!r} must stand in one of the deployments, not beside the list")
+        items = data["deployments"] if listed else [data]
+        if not isinstance(items, list) or not items:
+            self._fault(("deployments",), "a list of deployments is wanted")
+        self._end_if_faulty()
+        places: list[Place] = [("deployments", number) if listed else () for number in range(len(items))]
+        found = [self._entry(place, item) for place, item in zip(places, items, strict=True)]
+        self._end_if_faulty()
+        return [
+            (f"{self.file}:{self._line(place)}", entry) for place, entry in zip(places, found, strict=True) if entry
+        ]
+
+    def _entry(self, place: Place, item: Any) -> Entry | None:
+        if isinstance(item, dict) and "schedules" in item:
+            self._fault((*place, "schedules"), "schedules come with the next release; leave them out")
+            item = {name: value for name, value in item.items() if name != "schedules"}
+        try:
+            return Entry.model_validate(item)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                self._fault((*place, *fault["loc"]), _words(fault))
+            return None
+
+    def _data(self, text: str) -> Any:
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            return None if node is None else self._plain(loader, node, ())
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else 1
+            self.faults.append((line, f"not valid YAML: {error.problem or error.context}"))
+        except yaml.YAMLError as error:
+            self.faults.append((1, f"not valid YAML: {error}"))
+        finally:
+            loader.dispose()
+        return None
+
+    def _plain(self, loader: yaml.SafeLoader, node: yaml.Node, place: Place) -> Any:
+        self.nodes += 1
+        self.lines[place] = node.start_mark.line + 1
+        if self.nodes > MAX_NODES:
+            raise yaml.YAMLError(f"more than {MAX_NODES} values")
+        if id(node) in self.open:
+            raise yaml.YAMLError("a value contains itself")
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(loader, node, place)
+            if isinstance(node, yaml.SequenceNode):
+                return [self._plain(loader, item, (*place, number)) for number, item in enumerate(node.value)]
+            return self._scalar(loader, node, place)
+        finally:
+            self.open.discard(id(node))
+
+    def _mapping(self, loader: yaml.SafeLoader, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        own = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        loader.flatten_mapping(node)  # `<<: *other`; what is merged in comes first, so that own keys win
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                self._at(key, f"the key {shown} must be text: put it in quotes")
+                continue
+            if key.value in found and own.count(key.value) > 1:
+                self._at(key, f"the key {key.value!r} stands here twice")
+            found[key.value] = self._plain(loader, value, (*place, key.value))
+            self.lines[*place, key.value] = key.start_mark.line + 1
+        return found
+
+    def _scalar(self, loader: yaml.SafeLoader, node: yaml.Node, place: Place) -> Any:
+        try:
+            value = loader.construct_object(node)
+        except (ValueError, OverflowError):
+            value = object()
+        is_finite = not isinstance(value, float) or isfinite(value)
+        if value is None or (isinstance(value, str | bool | int | float) and is_finite):
+            return value
+        self._fault(place, f"{node.value!r} is of a type that JSON does not have: put it in quotes")
+        return None
+
+    def _line(self, place: Place) -> int:
+        """The line of the value, or of the nearest thing around it that stands in the file."""
+        while place not in self.lines and place:
+            place = place[:-1]
+        return self.lines.get(place, 1)
+
+    def _fault(self, place: Place, text: str) -> None:
+        self.faults.append((self._line(place), text))
+
+    def _at(self, node: yaml.Node, text: str) -> None:
+        self.faults.append((node.start_mark.line + 1, text))
+
+    def _end_if_faulty(self) -> None:
+        if self.faults:
+            told = "\n".join(f"  {self.file}:{line}: {text}" for line, text in sorted(set(self.faults)))
+            raise BadValue(f"The deployment file cannot be used, nothing was changed:\n{told}")
+
+
+_FIELDS: dict[str, type[BaseModel]] = {"work_pool": WorkPool, "job_variables": JobVariables}
+
+
+def _words(fault: Any) -> str:
+    """What pydantic found, in the file's own words."""
+    path = [str(step) for step in fault["loc"]]
+    name = path[-1] if path else "the deployment"
+    if fault["type"] == "extra_forbidden":
+        known = list(_FIELDS.get(path[-2] if len(path) > 1 else "", Entry).model_fields)
+        return f"{name!r} is not known here{nearest(name, known)}; known are: {', '.join(known)}"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    quotes = ": put it in quotes" if fault["type"] == "string_type" else ""
+    return f"{'.'.join(path) or name}: {fault['msg'].lower()}, found {fault['input']!r}{quotes}"
