@@ -30,6 +30,7 @@ CORE = (
     "dispatcher",
     "dispatcher.models*",
     "dispatcher.settings",
+    "dispatcher.parameters",
     "dispatcher.call",
     "dispatcher.ops*",
 )
