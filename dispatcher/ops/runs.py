@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import AmbiguousName, BadValue, RunNotFound, refusal
-from dispatcher.models import DEFAULT_PRIORITY, LogLine, NewRun, Run, Submitted
-from dispatcher.ops import pools
-from dispatcher.ops.reading import run_from
+from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound, refusal
+from dispatcher.models import DEFAULT_PRIORITY, Deployment, LogLine, NewRun, Run, Submitted
+from dispatcher.ops import pools, queues
+from dispatcher.ops.reading import fields, run_from
 from dispatcher.states import HELD, TERMINAL, State
 
 SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
@@ -50,6 +51,21 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
         tuple(args),
         lambda reply: _submitted(decode(reply)),
     )
+
+
+def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
+    """Submits one run of the deployment. Its own queue is made again when it is gone; another one has to exist.
+
+    Raises as `submit`.
+    """
+    try:
+        found = yield from submit(deployment.pool, [run])
+    except QueueNotFound:
+        if run.queue != deployment.queue:
+            raise
+        yield from queues.ensure(deployment.pool, run.queue)
+        found = yield from submit(deployment.pool, [run])
+    return found[0]
 
 
 def _submitted(flat: list[str | int]) -> list[Submitted]:
@@ -181,11 +197,34 @@ def delete(pool: str, run: str) -> Call[None]:
 def logs(pool: str, run: str, *, after: str = "-", most: int = 1000) -> Call[list[tuple[str, LogLine]]]:
     """Log lines after the entry id `after`, oldest first, each with its entry id."""
     start = after if after == "-" else f"({after}"
-
-    def lines(reply: list[tuple[str, list[str]]]) -> list[tuple[str, LogLine]]:
-        return [(entry, LogLine(int(flat[1]), flat[3])) for entry, flat in reply]
-
-    return Call("XRANGE", (keyspace.run_log(pool, run),), (start, "+", "COUNT", most), lines)
+    return Call("XRANGE", (keyspace.run_log(pool, run),), (start, "+", "COUNT", most), log_lines)
 
 
-__all__ = ["DEFAULT_PRIORITY", "cancel", "delete", "find", "list_pool", "logs", "read", "read_many", "retry", "submit"]
+def log_end(pool: str, run: str, *, most: int) -> Call[list[tuple[str, LogLine]]]:
+    """The last `most` log lines, oldest first, each with its entry id."""
+    args = ("+", "-", "COUNT", most)
+    return Call("XREVRANGE", (keyspace.run_log(pool, run),), args, lambda reply: log_lines(reply)[::-1])
+
+
+def log_lines(reply: list[Any]) -> list[tuple[str, LogLine]]:
+    """Entries of a run's log, however they were asked for."""
+    return [
+        (entry, LogLine(int(of["ms"]), of["line"])) for entry, of in ((entry, fields(flat)) for entry, flat in reply)
+    ]
+
+
+__all__ = [
+    "DEFAULT_PRIORITY",
+    "cancel",
+    "delete",
+    "find",
+    "list_pool",
+    "log_end",
+    "log_lines",
+    "logs",
+    "read",
+    "read_many",
+    "retry",
+    "submit",
+    "submit_deployed",
+]

@@ -12,7 +12,7 @@ from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Call, Flow, expect
-from dispatcher.models import Event, Holder, Reason, Why
+from dispatcher.models import Event, Holder, LogLine, Reason, Why
 from dispatcher.ops import runs
 from dispatcher.ops.reading import fields
 
@@ -43,17 +43,22 @@ _WORDS: dict[str, tuple[Callable[[dict[str, str]], str], str]] = {
         "dispatcher work-queue resume {queue} --pool {pool}",
     ),
     "pool-limit": (
-        lambda of: f"work pool {of['pool']} has reached its concurrency limit: {of['used']} of {of['limit']} slots used",
+        lambda of: (
+            f"work pool {of['pool']} has reached its concurrency limit: {of['used']} of {of['limit']} slots used"
+        ),
         "wait for a holder, or dispatcher work-pool set-concurrency-limit {pool} N",
     ),
     "queue-limit": (
-        lambda of: f"work queue {of['queue']} has reached its concurrency limit: {of['used']} of {of['limit']} slots "
-        "used",
+        lambda of: (
+            f"work queue {of['queue']} has reached its concurrency limit: {of['used']} of {of['limit']} slots used"
+        ),
         "wait for a holder, or dispatcher work-queue set-concurrency-limit {queue} N --pool {pool}",
     ),
     "no-consumer": (
-        lambda of: "no live consumer serves its queue"
-        + (f"; the last one was seen {_seconds(of['seen_ago_ms'])} ago: {of['seen']}" if of["seen"] else ""),
+        lambda of: (
+            "no live consumer serves its queue"
+            + (f"; the last one was seen {_seconds(of['seen_ago_ms'])} ago: {of['seen']}" if of["seen"] else "")
+        ),
         "dispatcher {command} --pool {pool}",
     ),
     "behind": (
@@ -76,7 +81,10 @@ def _reason(pool: str, queue: str, run: str, row: list[Any]) -> Reason:
     of = {"pool": pool, "queue": queue, "run": run, **fields(flat)}
     text, advice = _WORDS[code]
     return Reason(
-        code, text(of), advice.format(**of), tuple(Holder(entry[0], entry[1], entry[2], int(entry[3])) for entry in holders)
+        code,
+        text(of),
+        advice.format(**of),
+        tuple(Holder(entry[0], entry[1], entry[2], int(entry[3])) for entry in holders),
     )
 
 
@@ -84,11 +92,40 @@ def events(pool: str, *, after: str = "-", most: int = 1000) -> Call[list[Event]
     """Entries of the pool's event stream after the id `after`, oldest first."""
     start = after if after == "-" else f"({after}"
 
-    def decode(reply: list[tuple[str, list[str]]]) -> list[Event]:
-        found = []
-        for entry, flat in reply:
-            of = fields(flat)
-            found.append(Event(entry, int(of.pop("ms")), of.pop("event"), of))
-        return found
+    return Call("XRANGE", (keyspace.events(pool),), (start, "+", "COUNT", most), _events)
 
-    return Call("XRANGE", (keyspace.events(pool),), (start, "+", "COUNT", most), decode)
+
+def latest_event(pool: str) -> Call[str]:
+    """The id of the newest event: what comes later can be followed from it. `0-0` when there is none."""
+    return Call(
+        "XREVRANGE",
+        (keyspace.events(pool),),
+        ("+", "-", "COUNT", 1),
+        lambda reply: str(reply[0][0]) if reply else "0-0",
+    )
+
+
+def follow(
+    pool: str, run: str, *, events_after: str, log_after: str, waits_ms: int
+) -> Call[tuple[list[Event], list[tuple[str, LogLine]]]]:
+    """Waits for the pool's next events or the run's next log lines after these entry ids; both empty after `waits_ms`.
+
+    The events are those of the whole pool. One stream bounds what is kept of them, so a follower that was away for
+    20,000 of them misses some: it reads the run itself when nothing comes.
+    """
+    streams = (keyspace.events(pool), keyspace.run_log(pool, run))
+
+    def decode(reply: list[tuple[str, list[Any]]] | None) -> tuple[list[Event], list[tuple[str, LogLine]]]:
+        found = dict(reply or ())
+        return _events(found.get(streams[0], [])), runs.log_lines(found.get(streams[1], []))
+
+    args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", *streams, events_after, log_after)
+    return Call("XREAD", (), args, decode, waits_ms=waits_ms)
+
+
+def _events(reply: list[Any]) -> list[Event]:
+    found = []
+    for entry, flat in reply:
+        of = fields(flat)
+        found.append(Event(entry, int(of.pop("ms")), of.pop("event"), of))
+    return found
