@@ -40,7 +40,9 @@ class AsyncClient:
                 )
             except ValueError as error:
                 raise invalid_url(self.url, error) from None
-            found = self._by_wait.setdefault(waits_ms, redis.asyncio.Redis(connection_pool=pool))
+            created = redis.asyncio.Redis(connection_pool=pool)
+            created.response_callbacks.clear()  # raw replies: an operation's decode is the only reader
+            found = self._by_wait.setdefault(waits_ms, created)
         return found
 
     async def run(self, operation: Call[R] | Flow[R]) -> R:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
+from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -54,7 +55,7 @@ def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batc
     """The batches of an operation; returns its result. Raises the operation's own errors, or one for Redis's."""
     if isinstance(operation, Call):
         return (yield from driven_many([operation], url, now_ms))[0]
-    if operation.gi_frame is None:
+    if getgeneratorstate(operation) == GEN_CLOSED:
         raise errors.BugFound("a flow can be run once; it was used already")
     try:
         call = next(operation)
@@ -158,12 +159,12 @@ class Client:
         found = self._by_wait.get(waits_ms)
         if found is None:
             try:
-                pool = redis.BlockingConnectionPool.from_url(
-                    self.url, retry=Retry(NoBackoff(), 0), **options(waits_ms)
-                )
+                pool = redis.BlockingConnectionPool.from_url(self.url, retry=Retry(NoBackoff(), 0), **options(waits_ms))
             except ValueError as error:
                 raise invalid_url(self.url, error) from None
-            found = self._by_wait.setdefault(waits_ms, redis.Redis(connection_pool=pool))
+            created = redis.Redis(connection_pool=pool)
+            created.response_callbacks.clear()  # raw replies: an operation's decode is the only reader
+            found = self._by_wait.setdefault(waits_ms, created)
         return found
 
     def run(self, operation: Call[R] | Flow[R]) -> R:
@@ -195,8 +196,9 @@ class Client:
 
     def _send(self, batch: Batch) -> list[Any]:
         with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
+            add: Callable[..., object] = pipe.execute_command  # untyped in redis-py
             for command in batch.commands:
-                pipe.execute_command(*command)
+                add(*command)
             return pipe.execute(raise_on_error=False)
 
     def close(self) -> None:

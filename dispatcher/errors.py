@@ -12,7 +12,7 @@ from __future__ import annotations
 class DispatcherError(Exception):
     """{detail}"""
 
-    def __init__(self, detail: str = "", **facts: object) -> None:
+    def __init__(self, detail: object = "", **facts: object) -> None:
         self.facts: dict[str, object] = {"detail": detail, **facts}
         template = type(self).__doc__ or "{detail}"
         super().__init__(template.format_map(_Facts(self.facts)))
@@ -75,7 +75,8 @@ class PoolNotFound(NotFound):
 
 
 class PoolExists(BadRequest):
-    """Work pool {pool!r} exists already. Choose another name, or change it with `dispatcher work-pool update {pool}`."""
+    """Work pool {pool!r} exists already. Choose another name, or change it: \
+`dispatcher work-pool update {pool}`."""
 
 
 class PoolHasRuns(BadRequest):
@@ -83,7 +84,8 @@ class PoolHasRuns(BadRequest):
 
 
 class PoolBeingDeleted(BadRequest):
-    """Work pool {pool!r} is being deleted. Finish that with `dispatcher work-pool delete {pool} --cancel-runs --yes`."""
+    """Work pool {pool!r} is being deleted. Finish that: \
+`dispatcher work-pool delete {pool} --cancel-runs --yes`."""
 
 
 class PoolTypeDiffers(BadRequest):

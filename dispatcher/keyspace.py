@@ -101,7 +101,7 @@ def consumers(pool: str) -> str:
 
 def consumer(pool: str, consumer: str) -> str:
     """Hash: name, kind, type, host, boot, pid, born_ms, version, group, limit, seen_ms, request and claimed (the
-    last claim's reply). Removed a day after the consumer was last seen."""
+    last claim's reply). Expires a week after the consumer left, or was taken off the list a day after its last sign."""
     return _of(pool, f"consumer:{consumer}")
 
 
@@ -139,8 +139,8 @@ def wake(pool: str, consumer: str) -> str:
 
 def run(pool: str, run: str) -> str:
     """Hash: state, queue, deployment, name, due_ms, created_ms, and once they differ from 0 or empty: priority, epoch,
-    attempts, lost, releases, consumer, claimed_ms, started_ms, ended_ms, ended_epoch, pid, message, exit_code,
-    idempotency, crash_at. Lives until the run is deleted."""
+    attempts, lost, releases, consumer, claimed_ms, started_ms, cancelling_ms, ended_ms, ended_epoch, pid,
+    message, exit_code, idempotency, crash_at. Lives until the run is deleted."""
     return _of(pool, f"run:{run}")
 
 

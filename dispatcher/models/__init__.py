@@ -15,26 +15,36 @@ from dispatcher.models.instants import iso
 from dispatcher.models.leases import Claim, Claimed, Heartbeat, Outcome
 from dispatcher.models.pools import DEFAULT_POOL, DEFAULT_QUEUE, POOL_TYPES, Counts, Pool, Queue
 from dispatcher.models.reasons import Holder, Reason, Why
-from dispatcher.models.runs import DEFAULT_PRIORITY, Document, Event, LATE_AFTER_MS, LogLine, NewRun, Run, RunInput, Submitted
+from dispatcher.models.runs import (
+    DEFAULT_PRIORITY,
+    LATE_AFTER_MS,
+    Document,
+    Event,
+    LogLine,
+    NewRun,
+    Run,
+    RunInput,
+    Submitted,
+)
 
 __all__ = [
+    "DEFAULT_POOL",
+    "DEFAULT_PRIORITY",
+    "DEFAULT_QUEUE",
+    "LATE_AFTER_MS",
+    "POOL_TYPES",
     "Claim",
     "Claimed",
     "Consumer",
     "Counts",
-    "DEFAULT_POOL",
-    "DEFAULT_PRIORITY",
-    "DEFAULT_QUEUE",
     "Deployment",
     "Document",
     "Event",
     "Heartbeat",
     "Holder",
-    "LATE_AFTER_MS",
     "LogLine",
     "NewRun",
     "Outcome",
-    "POOL_TYPES",
     "Pool",
     "Queue",
     "Reason",

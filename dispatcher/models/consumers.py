@@ -8,7 +8,6 @@ from typing import Any
 from dispatcher.models.instants import iso
 
 
-
 @dataclass(frozen=True, slots=True)
 class Consumer:
     """One start of an agent or worker. `id` is unique per start and is the session that fences its writes."""

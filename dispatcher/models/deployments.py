@@ -8,7 +8,6 @@ from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document, RunInput
 
 
-
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A named flow and where its runs go; `name` is `flow/name`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 
-
 def iso(at_ms: int | None) -> str | None:
     """`2026-11-21T23:52:01.123Z`, or None."""
     if at_ms is None:

@@ -8,7 +8,6 @@ from dispatcher.models.runs import RunInput
 from dispatcher.states import State
 
 
-
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A run that this consumer now holds; every later write about it carries `epoch`. It may start in `wait_ms`."""

@@ -14,7 +14,6 @@ DEFAULT_POOL = "default-agent-pool"
 DEFAULT_QUEUE = "default"
 
 
-
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Unfinished runs by state; `late` ones are among the scheduled."""

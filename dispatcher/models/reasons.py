@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from dispatcher.models.runs import Document, Run
 
 
-
 @dataclass(frozen=True, slots=True)
 class Holder:
     run_id: str

@@ -9,10 +9,10 @@ from dispatcher.models.consumers import Consumer
 from dispatcher.models.instants import iso
 from dispatcher.states import HELD, TERMINAL, State
 
-
 LATE_AFTER_MS = 15_000  # Prefect's own threshold, so that "late" means to its users what they know
 DEFAULT_PRIORITY = 100  # of a run, 1 first; from 1 to 1000
 Document = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class RunInput:

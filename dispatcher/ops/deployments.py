@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 
 from dispatcher import keyspace
-from dispatcher.call import Call, Flow, expect
+from dispatcher.call import Call, Flow
 from dispatcher.errors import AmbiguousName, DeploymentNotFound
 from dispatcher.models import Deployment, RunInput
+from dispatcher.ops import queues
 from dispatcher.ops.reading import optional
 
 
@@ -20,15 +21,14 @@ def save(deployment: Deployment) -> Flow[bool]:
 
     A deployment of that name in another pool is replaced by this one. Raises `PoolNotFound`, `BadName`.
     """
-    key = keyspace.pool(keyspace.checked_name("Work pool", deployment.pool))
-    keyspace.checked_name("Work queue", deployment.queue)
-    decode = expect("saved", pool=deployment.pool)
     before = yield from _pool_of(deployment.name)
-    reply = yield from Call("deployment_save", (key,), (deployment.name, _stored(deployment), deployment.queue), decode)
+    made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
+    key = keyspace.deployment_set(deployment.pool)
+    yield from Call("HSET", (key,), (deployment.name, _stored(deployment)), optional)
     yield from Call("HSET", (keyspace.deployments(),), (deployment.name, deployment.pool), optional)
     if before is not None and before != deployment.pool:
         yield from Call("HDEL", (keyspace.deployment_set(before),), (deployment.name,), optional)
-    return bool(reply[0])
+    return made_queue
 
 
 def _stored(deployment: Deployment) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, expect
 from dispatcher.models import Claim, Claimed, Heartbeat, Outcome, RunInput
+from dispatcher.ops.reading import optional
 from dispatcher.states import State
 
 MAX_CLAIM = 64
@@ -73,7 +74,7 @@ def log(pool: str, consumer: str, run: str, epoch: int, lines: Sequence[str]) ->
         "lease_log",
         (keyspace.pool(pool),),
         (consumer, run, epoch, LOG_LINES, *lines),
-        lambda reply: decode(reply)[0:0] and None,
+        lambda reply: optional(decode(reply)),
         resend=False,
     )
 

@@ -46,12 +46,11 @@ def create(
     lease_ms: int = DEFAULT_LEASE_MS,
 ) -> Flow[Pool]:
     """Makes a pool with its queue `default`. Raises `PoolExists`, `BadName`, `BadValue`."""
-    token = new_id()
     checked_limit(limit)
     yield from Call(
         "pool_create",
         (keyspace.pool(keyspace.checked_name("Work pool", name)),),
-        (token, new_id(), checked_type(type), description, _text(limit), int(is_paused), checked_lease_ms(lease_ms)),
+        (new_id(), new_id(), checked_type(type), description, _text(limit), int(is_paused), checked_lease_ms(lease_ms)),
         expect("created", pool=name),
     )
     yield from _list_in_directory(name)

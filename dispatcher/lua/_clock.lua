@@ -1,0 +1,55 @@
+-- Fragment: what time does by itself, done by whichever script runs next: promote due runs, reap expired leases.
+-- Every mutating script calls pass_time() first, after its checks.
+
+-- Notices jumps of the clock and long silences. After a silence of half a lease (an outage, a suspended machine) the
+-- holders get one lease to come back before anything is reaped; after a jump backwards no lease may lie too far ahead.
+local function guard()
+  local found = call('HMGET', STATE, 'last_ms', 'hold_ms')
+  local last, hold_ms = tonumber(found[1] or now), tonumber(found[2] or 0)
+  if now - last > pool.lease_ms / 2 and call('EXISTS', LEASES) == 1 then
+    hold_ms = now + pool.lease_ms
+    call('HSET', STATE, 'hold_ms', int(hold_ms))
+    event('silence', 'silent_ms', int(now - last))
+  elseif last - now > 1000 then
+    hold_ms = math.min(hold_ms, now + pool.lease_ms)
+    call('HSET', STATE, 'hold_ms', int(hold_ms))
+    local ahead = int(now + pool.lease_ms)
+    for _, run in ipairs(call('ZRANGE', LEASES, '(' .. ahead, '+inf', 'BYSCORE', 'LIMIT', 0, 1000)) do
+      call('ZADD', LEASES, ahead, run)
+    end
+    event('clock-back', 'back_ms', int(last - now))
+  end
+  call('HSET', STATE, 'last_ms', int(now))
+  return hold_ms
+end
+
+-- Moves up to `most` runs whose time has come from `due` to `ready`.
+local function promote(most)
+  while most > 0 do
+    local head = call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')
+    if not head[1] or tonumber(head[2]) > now then return end
+    local queue = head[1]
+    local runs = call('ZRANGE', due_key(queue), '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
+    for place_at = 1, #runs, 2 do
+      local priority = tonumber(call('HGET', run_key(runs[place_at]), 'priority') or PRIORITY)
+      call('ZADD', ready_key(queue), int(priority * SPAN + tonumber(runs[place_at + 1])), runs[place_at])
+      call('ZREM', due_key(queue), runs[place_at])
+    end
+    refresh(queue)
+    most = most - #runs / 2
+  end
+end
+
+-- Takes up to `most` runs from holders that have been silent beyond lease and grace; none during a hold.
+local function reap(most, hold_ms)
+  if now < hold_ms then return end
+  for _, id in ipairs(call('ZRANGE', LEASES, '-inf', int(now - GRACE_MS), 'BYSCORE', 'LIMIT', 0, most)) do
+    lose(read_run(id), 'its consumer fell silent for longer than its lease')
+  end
+end
+
+local function pass_time()
+  local hold_ms = guard()
+  promote(64)
+  reap(16, hold_ms)
+end

@@ -1,0 +1,49 @@
+-- Fragment: keeps `admissible`, `next` and `early` equal to what follows from the queues. Nobody else writes them.
+-- A script that changes anything of a queue marks it with touch(); settle() in _wake.lua refreshes what is marked.
+local touched = {}
+local function touch(queue) touched[queue] = true end
+
+-- Free slots of the queue, or 0 when it is paused or deleted.
+local function queue_free(queue)
+  local found = call('HMGET', queue_key(queue), 'id', 'limit', 'paused')
+  if not found[1] or found[3] == '1' then return 0 end
+  local limit = tonumber(found[2] or '')
+  return limit and limit - call('ZCARD', slots_key(queue)) or BOUNDLESS
+end
+
+local function list(index, queue, score)
+  if score then call('ZADD', index, score, queue) else call('ZREM', index, queue) end
+end
+
+-- Recomputes from truth where the queue stands in the three indexes.
+local function refresh(queue)
+  local priority = call('ZSCORE', QUEUES, queue)
+  local open = priority and queue_free(queue) > 0
+  local head = call('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')[2]
+  list(ADMISSIBLE, queue, open and call('EXISTS', ready_key(queue)) == 1 and priority)
+  list(NEXT, queue, priority and head)
+  list(EARLY, queue, open and head)
+  touched[queue] = nil
+end
+
+-- Late runs of a queue: ready ones need a look per run priority in use, because the priority leads the score.
+local function late_count(queue)
+  local limit_ms, late, from = now - LATE_MS - 1, 0, '-inf'
+  late = call('ZCOUNT', due_key(queue), '-inf', int(limit_ms))
+  while true do
+    local head = call('ZRANGE', ready_key(queue), from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+    if not head[1] then return late end
+    local floor = math.floor(tonumber(head[2]) / SPAN) * SPAN
+    late = late + call('ZCOUNT', ready_key(queue), int(floor), int(floor + limit_ms))
+    from = int(floor + SPAN)
+  end
+end
+
+-- Sets fields of a pool or queue from { name, value, ... }; an empty limit is none.
+local function set_fields(key, changes)
+  for place_at = 1, #changes, 2 do
+    local name, value = changes[place_at], changes[place_at + 1]
+    if name == 'limit' and value == '' then call('HDEL', key, name) else call('HSET', key, name, value) end
+  end
+  call('HSET', key, 'updated_ms', int(now))
+end

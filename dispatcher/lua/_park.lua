@@ -1,0 +1,68 @@
+-- Fragment: an idle consumer's wait. One parked consumer, the keeper, looks at the pool exactly when something will
+-- happen by itself, a deputy 250 ms later; everyone else only takes a rare safety look.
+
+-- When something will happen by itself: a run becomes due (or due enough to prefetch it), a lease can be reaped, an
+-- answer to a wake is overdue. nil: nothing will.
+local function next_moment(groups)
+  local moment
+  local function at(ms) if ms and (not moment or ms < moment) then moment = ms end end
+  at(tonumber(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]))
+  local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
+  if lease then at(math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))) end
+  local open = not pool.paused and pool_free() > 0
+  for _, group in ipairs(groups) do
+    at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))
+    local prefetch, selector = parts(group)
+    if open and prefetch > 0 then
+      local early = tonumber(matching(selector, EARLY, 1)[2])
+      -- already within the prefetch: it is work that is there now, and its wake is out
+      if early and early - prefetch > now then at(early - prefetch) end
+    end
+  end
+  return moment
+end
+
+-- The consumer was heard of: it counts as online for three heartbeats.
+local function seen(consumer)
+  call('ZADD', CONSUMERS, int(now + 3 * math.min(pool.lease_ms / 3, 10000)), consumer)
+  call('HSET', consumer_key(consumer), 'seen_ms', int(now))
+end
+
+-- The consumer is awake: it is neither parked nor owes an answer.
+local function unpark(consumer, group)
+  call('ZREM', parked_key(group), consumer)
+  call('ZREM', woken_key(group), consumer)
+  call('ZREM', TIMERS, consumer)
+end
+
+-- Parks the consumer; returns how long it waits and whether that is a timer (1) or the safety look (0). However many
+-- are parked, the pool gets a safety look every 5 s, from 1,200 consumers on twenty looks a second.
+local function park(consumer, group, load)
+  call('ZADD', parked_key(group), load, consumer)
+  call('SADD', GROUPS, group)
+  local groups, parked = call('SMEMBERS', GROUPS), 0
+  for _, other in ipairs(groups) do parked = parked + call('ZCARD', parked_key(other)) end
+  local safety_ms = math.max(5000, math.min(60000, 50 * parked))
+  local moment = next_moment(groups)
+  if not moment then return safety_ms, 0 end
+  local armed = tonumber(call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')[2])
+  if armed and armed <= moment then
+    if call('ZCARD', TIMERS) > 1 then return safety_ms, 0 end
+    moment = armed + 250
+  end
+  call('ZADD', TIMERS, int(moment), consumer)
+  if moment - now > safety_ms then return safety_ms, 0 end
+  return math.max(1, moment - now), 1
+end
+
+-- Takes a consumer off the list and its doorbell down; what it holds is lost to it. Returns how many runs that were.
+local function forget(consumer, message)
+  local group = call('HGET', consumer_key(consumer), 'group')
+  if group then unpark(consumer, group) end
+  local held = call('SMEMBERS', holdings_key(consumer))
+  for _, run in ipairs(held) do lose(read_run(run), message) end
+  call('ZREM', CONSUMERS, consumer)
+  call('DEL', base .. 'wake:' .. consumer)
+  call('PEXPIRE', consumer_key(consumer), 604800000) -- its runs name it for a week yet
+  return #held
+end

@@ -1,0 +1,62 @@
+-- Fragment: the one rule of waking. settle(k) ends every mutating script: whatever became possible wakes who can do
+-- it, up to k consumers a group (they pass it on), and somebody always keeps the pool's timer.
+
+-- Rings a consumer's doorbell. At most one token lies there; control outranks the others.
+local function ring(consumer, token)
+  local key = base .. 'wake:' .. consumer
+  if token == 'control' then call('DEL', key) elseif call('EXISTS', key) == 1 then return end
+  call('RPUSH', key, token)
+  call('PEXPIRE', key, 60000)
+end
+
+-- Asks the holder of a run to stop it, now and in every heartbeat. False: it was asked before.
+local function ask_to_stop(run)
+  ring(run.consumer, 'control')
+  if run.state == 'CANCELLING' then return false end
+  call('HSET', run_key(run.id), 'state', 'CANCELLING', 'cancelling_ms', int(now))
+  run_event('cancelling', run.id, run.queue, 'CANCELLING', run.consumer, run.epoch)
+  return true
+end
+
+-- Wakes up to `most` of the group's parked consumers, least loaded first; the dead are dropped on the way. Returns
+-- how many it did not find.
+local function wake(group, most, token)
+  local looks = 64
+  while most > 0 and looks > 0 do
+    local consumer = call('ZPOPMIN', parked_key(group))[1]
+    if not consumer then break end
+    looks = looks - 1
+    call('ZREM', TIMERS, consumer)
+    if tonumber(call('ZSCORE', CONSUMERS, consumer) or 0) > now then
+      call('ZADD', woken_key(group), int(now + WOKEN_MS), consumer)
+      ring(consumer, token)
+      most = most - 1
+    end
+  end
+  return most
+end
+
+local function settle(most)
+  for queue in pairs(touched) do refresh(queue) end
+  local groups, asleep = call('SMEMBERS', GROUPS), {}
+  local free = pool.paused and 0 or pool_free()
+  for _, group in ipairs(groups) do
+    call('ZREMRANGEBYSCORE', woken_key(group), '-inf', int(now))
+    local parked, woken = call('ZCARD', parked_key(group)), call('ZCARD', woken_key(group))
+    if parked > 0 and free > woken then
+      wake(group, math.min(most, free - woken, available(group, most + woken) - woken), 'work')
+      parked = call('ZCARD', parked_key(group))
+    end
+    if parked > 0 then asleep[#asleep + 1] = group elseif call('EXISTS', woken_key(group)) == 0 then
+      call('SREM', GROUPS, group)
+    end
+  end
+  local moment = asleep[1] and next_moment(groups)
+  if not moment then return end
+  local keeper = call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')
+  local armed = tonumber(keeper[2])
+  if armed and armed + WOKEN_MS <= now then call('ZREM', TIMERS, keeper[1]) elseif armed and armed <= moment then return end
+  for _, group in ipairs(asleep) do
+    if wake(group, 1, 'timer') == 0 then return end
+  end
+end

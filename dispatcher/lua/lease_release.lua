@@ -1,0 +1,36 @@
+#!lua flags=allow-oom
+-- Gives held runs back to their queues; no attempt is charged.
+-- Moves: release PENDING RUNNING -> SCHEDULED
+-- Moves: release CANCELLING -> CANCELLED
+-- KEYS[1] pool: hash
+-- ARGV[2] consumer; ARGV[3...] per run: run, epoch
+-- Returns: released word:str*
+-- Returns: NOPOOL
+-- Twice: answers FENCED and changes nothing
+-- Cost: O(log N) a run
+if not pool.exists then return { 'NOPOOL' } end
+local consumer, reply, released = ARGV[2], { 'released' }, 0
+for place_at = 3, #ARGV, 2 do
+  local run, word = read_run(ARGV[place_at]), 'FENCED'
+  if held_by(run, consumer, ARGV[place_at + 1]) then
+    if released == 0 then guard() end
+    released = released + 1
+    unhold(run)
+    call('HSET', run_key(run.id), 'releases', run.releases + 1)
+    if run.state == 'CANCELLING' then
+      conclude(run, 'released', 'CANCELLED', 'cancelled before it was started again')
+      word = 'CANCELLED'
+    else
+      place(run, run.due)
+      run_event('released', run.id, run.queue, 'SCHEDULED', consumer, run.epoch)
+      word = 'SCHEDULED'
+    end
+  end
+  reply[#reply + 1] = word
+end
+if released > 0 then
+  promote(64)
+  reap(16, tonumber(call('HGET', STATE, 'hold_ms') or 0))
+  settle(released)
+end
+return reply

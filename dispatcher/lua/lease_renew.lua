@@ -1,0 +1,29 @@
+#!lua flags=allow-oom
+-- The heartbeat: renews the leases of the runs that the consumer holds and tells what became of them.
+-- Moves: none
+-- KEYS[1] pool: hash
+-- ARGV[2] consumer; ARGV[3...] per run: run, epoch
+-- Returns: renewed lease_ms:int lost:list cancelling:list
+-- Returns: NOPOOL
+-- Returns: UNKNOWN
+-- Twice: renews again
+-- Cost: O(log N) a run
+if not pool.exists then return { 'NOPOOL' } end
+local consumer, lost, cancelling = ARGV[2], {}, {}
+if not call('ZSCORE', CONSUMERS, consumer) then return { 'UNKNOWN' } end
+local hold_ms = guard()
+for place_at = 3, #ARGV, 2 do
+  local id = ARGV[place_at]
+  local found = call('HMGET', run_key(id), 'state', 'consumer', 'epoch')
+  if HELD[found[1]] and found[2] == consumer and found[3] == ARGV[place_at + 1] then
+    call('ZADD', LEASES, int(now + pool.lease_ms), id)
+    if found[1] == 'CANCELLING' then cancelling[#cancelling + 1] = id end
+  else
+    lost[#lost + 1] = id
+  end
+end
+seen(consumer)
+promote(64)
+reap(16, hold_ms)
+settle(1)
+return { 'renewed', pool.lease_ms, lost, cancelling }

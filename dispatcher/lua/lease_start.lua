@@ -1,0 +1,20 @@
+#!lua flags=allow-oom
+-- Says that the process of a claimed run is alive.
+-- Moves: start PENDING -> RUNNING
+-- KEYS[1] pool: hash
+-- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] pid
+-- Returns: started state:str
+-- Returns: NOPOOL
+-- Returns: FENCED
+-- Twice: answers the same and changes nothing
+-- Cost: O(1)
+if not pool.exists then return { 'NOPOOL' } end
+local consumer, id, epoch, pid = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local run = read_run(id)
+if not held_by(run, consumer, epoch) then return { 'FENCED' } end
+if run.state ~= 'PENDING' then return { 'started', run.state } end
+guard() -- but no reaping: it could take this very run after the answer was decided
+call('HSET', run_key(id), 'state', 'RUNNING', 'started_ms', int(now), 'pid', pid)
+run_event('started', id, run.queue, 'RUNNING', consumer, epoch)
+settle(1)
+return { 'started', 'RUNNING' }

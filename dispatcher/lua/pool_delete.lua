@@ -1,0 +1,42 @@
+#!lua flags=allow-oom
+-- Deletes a pool in steps of at most 100 runs. From its first step on the pool takes and hands out nothing.
+-- Moves: drain SCHEDULED -> CANCELLED
+-- Moves: cancel PENDING RUNNING -> CANCELLING
+-- KEYS[1] pool: hash
+-- ARGV[2] whether unfinished runs may be cancelled
+-- Returns: deleted cancelled:int left:int
+-- Returns: NOPOOL
+-- Returns: POOLBUSY unfinished:int
+-- Twice: goes on; once the pool is gone it answers NOPOOL
+-- Cost: O(log N) for each of at most 100 runs; the last step O(queues + consumers)
+if not pool.exists then return { 'NOPOOL' } end
+local queues = call('ZRANGE', QUEUES, 0, -1)
+local held, waiting = call('ZRANGE', LEASES, 0, 99), 0
+for _, queue in ipairs(queues) do waiting = waiting + call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue)) end
+if ARGV[2] ~= '1' and not pool.deleting and waiting + call('ZCARD', LEASES) > 0 then
+  return { 'POOLBUSY', waiting + call('ZCARD', LEASES) }
+end
+pass_time()
+call('HSET', POOL, 'deleting', 1, 'paused', 1)
+pool.paused = true
+local cancelled, budget = 0, 100
+for _, queue in ipairs(queues) do
+  local ids = waiting_runs(queue, budget)
+  for _, id in ipairs(ids) do cancel_waiting(read_run(id), 'cancelled: its pool is being deleted') end
+  cancelled, budget = cancelled + #ids, budget - #ids
+end
+for _, id in ipairs(held) do cancelled = cancelled + (ask_to_stop(read_run(id)) and 1 or 0) end
+settle(1)
+if waiting > cancelled then return { 'deleted', cancelled, 1 } end
+if call('ZCARD', LEASES) > 0 then return { 'POOLBUSY', call('ZCARD', LEASES) } end
+local finished = call('ZRANGE', BY_START, 0, 99)
+for _, id in ipairs(finished) do erase(read_run(id)) end
+if call('EXISTS', BY_START) == 1 then return { 'deleted', cancelled, 1 } end
+for _, consumer in ipairs(call('ZRANGE', CONSUMERS, 0, -1)) do
+  forget(consumer)
+  call('DEL', consumer_key(consumer))
+end
+for _, queue in ipairs(queues) do call('DEL', queue_key(queue), ready_key(queue), due_key(queue), slots_key(queue)) end
+for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', parked_key(group), woken_key(group)) end
+call('DEL', POOL, STATE, QUEUES, LEASES, ADMISSIBLE, NEXT, EARLY, CONSUMERS, GROUPS, TIMERS, BY_START, EVENTS, DEPLOYMENTS)
+return { 'deleted', cancelled, 0 }

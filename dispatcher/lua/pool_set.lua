@@ -1,0 +1,19 @@
+#!lua
+-- Changes fields of the pool: limit (empty clears it), paused, note, description, lease_ms.
+-- Moves: none
+-- KEYS[1] pool: hash
+-- ARGV[2...] per change: field, value
+-- Returns: set
+-- Returns: NOPOOL
+-- Twice: sets the same
+-- Cost: O(1), and up to four wakes
+if not pool.exists then return { 'NOPOOL' } end
+pass_time()
+set_fields(POOL, { unpack(ARGV, 2) })
+for place_at = 2, #ARGV, 2 do
+  event('pool-set', 'name', ARGV[place_at], 'value', ARGV[place_at + 1])
+  if ARGV[place_at] == 'limit' then pool.limit = tonumber(ARGV[place_at + 1]) end
+  if ARGV[place_at] == 'paused' then pool.paused = ARGV[place_at + 1] == '1' end
+end
+settle(4)
+return { 'set' }

@@ -1,0 +1,14 @@
+#!lua flags=allow-oom
+-- Lets time pass: promotes due runs, reaps expired leases, wakes who can go on.
+-- Moves: none
+-- KEYS[1] pool: hash
+-- ARGV: none
+-- Returns: ticked more:int
+-- Returns: NOPOOL
+-- Twice: does what is left to do
+-- Cost: O(log N) for each of at most 80 runs
+if not pool.exists then return { 'NOPOOL' } end
+pass_time()
+settle(4)
+local head = call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]
+return { 'ticked', head and tonumber(head) <= now and 1 or 0 }

@@ -1,0 +1,50 @@
+#!lua
+-- Puts new runs into their queues, all or none.
+-- Moves: none
+-- KEYS[1] pool: hash
+-- ARGV[2...] per run: run, name, queue, priority, due ms or +delay ms, deployment, idempotency key, input JSON
+-- Returns: submitted run_and_is_new:any*
+-- Returns: NOPOOL
+-- Returns: DELETING
+-- Returns: NOQUEUE queue:str
+-- Twice: a known run or idempotency key gives the first run's id and changes nothing
+-- Cost: O(log N) a run
+if not pool.exists then return { 'NOPOOL' } end
+if pool.deleting then return { 'DELETING' } end
+for place_at = 4, #ARGV, 8 do
+  if not call('ZSCORE', QUEUES, ARGV[place_at]) then return { 'NOQUEUE', ARGV[place_at] } end
+end
+local IDEMPOTENT_MS = 604800000 -- 7 days
+local reply, fresh = { 'submitted' }, 0
+
+local function submit(id, name, queue, priority, due, deployment, key, input)
+  local run = { id = id, queue = queue, priority = tonumber(priority), deployment = deployment }
+  local delay = string.match(due, '^%+(%d+)$')
+  due = delay and now + tonumber(delay) or tonumber(due)
+  call('HSET', run_key(id), 'name', name, 'created_ms', int(now))
+  if deployment ~= '' then call('HSET', run_key(id), 'deployment', deployment) end
+  if run.priority ~= PRIORITY then call('HSET', run_key(id), 'priority', priority) end
+  if key ~= '' then
+    call('HSET', run_key(id), 'idempotency', key)
+    call('SET', base .. 'idempotency:' .. deployment .. ':' .. key, id, 'PX', IDEMPOTENT_MS)
+  end
+  call('SET', run_key(id) .. ':input', input)
+  place(run, due)
+  run_event('submitted', id, queue, 'SCHEDULED')
+end
+
+for place_at = 2, #ARGV, 8 do
+  local id, key = ARGV[place_at], ARGV[place_at + 6]
+  local known = call('EXISTS', run_key(id)) == 1 and id
+  if key ~= '' and not known then
+    known = call('GET', base .. 'idempotency:' .. ARGV[place_at + 5] .. ':' .. key)
+  end
+  if not known then
+    if fresh == 0 then pass_time() end
+    fresh = fresh + 1
+    submit(unpack(ARGV, place_at, place_at + 7))
+  end
+  reply[#reply + 1], reply[#reply + 2] = known or id, known and 0 or 1
+end
+if fresh > 0 then settle(math.min(fresh, 4)) end
+return reply
