@@ -16,12 +16,20 @@ from dispatcher.ops import queues
 from dispatcher.ops.reading import optional
 
 
+def checked_name(name: str) -> str:
+    """`name`, if it is `flow/name` and each part may name something; raises `BadName`."""
+    flow, _, own = name.partition("/")
+    keyspace.checked_name("Flow", flow)
+    keyspace.checked_name("Deployment", own)
+    return name
+
+
 def save(deployment: Deployment) -> Flow[bool]:
     """Writes the deployment, making its queue if it is missing; True: the queue was made now.
 
     A deployment of that name in another pool is replaced by this one. Raises `PoolNotFound`, `BadName`.
     """
-    before = yield from _pool_of(deployment.name)
+    before = yield from _pool_of(checked_name(deployment.name))
     made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
     key = keyspace.deployment_set(deployment.pool)
     yield from Call("HSET", (key,), (deployment.name, _stored(deployment)), optional)
