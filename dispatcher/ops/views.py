@@ -123,6 +123,12 @@ def follow(
     return Call("XREAD", (), args, decode, waits_ms=waits_ms)
 
 
+def next_events(pool: str, *, after: str, waits_ms: int) -> Call[list[Event]]:
+    """Waits for the pool's next events after this id; none after `waits_ms`."""
+    args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", keyspace.events(pool), after)
+    return Call("XREAD", (), args, lambda reply: _events(reply[0][1]) if reply else [], waits_ms=waits_ms)
+
+
 def _events(reply: list[Any]) -> list[Event]:
     found = []
     for entry, flat in reply:

@@ -1,0 +1,119 @@
+"""What can be known of a flow before it runs: does it exist, what is it called, which parameters does it take?
+
+The flow is imported by a child process (`agent/child.py inspect`), in the folder and with the module search path that
+a run gets, so that the answer is the one a consumer on this host would come to, and nothing of the user's code runs
+in the command itself. A command is only looked up. Whatever goes wrong is `EntrypointInvalid`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dispatcher
+from dispatcher.errors import EntrypointInvalid
+from dispatcher.models import RunInput
+
+IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
+SHOWN_LINES = 15
+CHILD = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "child.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    flow_name: str
+    parameters: dict[str, Any] | None  # JSON schema of the parameters; None: not known, anything goes
+
+
+def seen(wanted: RunInput, *, check: bool) -> Signature:
+    """The signature of what is to run; `check` False: what its words alone say. Raises `EntrypointInvalid`."""
+    if not check or wanted.path is None:
+        return unchecked(wanted.entrypoint, wanted.command)
+    if wanted.command is not None:
+        return of_command(wanted.command, wanted.path)
+    return of_entrypoint(wanted.entrypoint or "", wanted.path)
+
+
+def of_entrypoint(entrypoint: str, path: str) -> Signature:
+    """Imports the flow from the folder `path`. Raises `EntrypointInvalid`."""
+    if not Path(path).is_dir():
+        raise EntrypointInvalid(entrypoint=entrypoint, detail=f"the folder {path} does not exist here. {_WAY_OUT}")
+    with tempfile.TemporaryDirectory(prefix="dispatcher-inspect-") as folder:
+        report = Path(folder) / "report.json"
+        spec = Path(folder) / "spec.json"
+        spec.write_text(json.dumps({"entrypoint": entrypoint, "path": path, "report": str(report)}), "utf-8")
+        printed = _run([sys.executable, "-P", str(CHILD), "inspect", str(spec)], path, entrypoint)
+        try:
+            found = json.loads(report.read_text("utf-8"))
+        except (OSError, ValueError):
+            detail = f"the Python that imported it ended without an answer.{printed} {_WAY_OUT}"
+            raise EntrypointInvalid(entrypoint=entrypoint, detail=detail) from None
+    if not found["ok"]:
+        raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}\n{_WAY_OUT}")
+    return Signature(found["flow_name"], found["parameters"])
+
+
+def of_command(command: tuple[str, ...], path: str) -> Signature:
+    """Looks the program up, from the folder `path`. Raises `EntrypointInvalid`."""
+    program = command[0]
+    place = str(Path(path) / program) if os.sep in program else program
+    if shutil.which(place) is None:
+        reason = "is not executable" if Path(place).is_file() else "was not found"
+        raise EntrypointInvalid(entrypoint=program, detail=f"the program {place} {reason} here. {_WAY_OUT}")
+    return unchecked(None, command)
+
+
+def unchecked(entrypoint: str | None, command: tuple[str, ...] | None) -> Signature:
+    """What the words alone say: the function's name with dashes, or the program's."""
+    if entrypoint is not None:
+        file, _, function = entrypoint.rpartition(":")
+        if not file or not function:
+            raise EntrypointInvalid(
+                entrypoint=entrypoint, detail="it must be path/to/file.py:function or package.module:function."
+            )
+        name = function.rpartition(".")[2]
+    else:
+        program = Path(command[0] if command else "")
+        name = program.stem if program.suffix[1:].isalpha() else program.name
+    return Signature(name.strip("_").replace("_", "-"), None)
+
+
+def _run(words: list[str], path: str, entrypoint: str) -> str:
+    """Runs the child; returns what it printed at the end, ready to stand in a message."""
+    process = subprocess.Popen(
+        words,
+        cwd=path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        output, _ = process.communicate(timeout=IMPORT_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise EntrypointInvalid(
+            entrypoint=entrypoint, detail=f"importing it took more than {IMPORT_TIMEOUT_S} s. {_WAY_OUT}"
+        ) from None
+    finally:
+        _end(process)
+    lines = output.decode(errors="replace").strip().splitlines()[-SHOWN_LINES:]
+    return "".join(f"\n  {line}" for line in lines)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leaves nothing of the child behind, also after Ctrl-C."""
+    if process.poll() is None:
+        os.killpg(process.pid, 9)
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+_WAY_OUT = "If the code lives only on the consumers' hosts, give --no-check."
