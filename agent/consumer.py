@@ -1,0 +1,351 @@
+"""A consumer at work: register, park, claim, hand out, drain. What agents and workers have in common.
+
+One event loop in the main thread. The doorbell (`_listen`) only says "look"; what there is to do comes from the claim,
+which gives runs or parks. Between two claims the loop waits for the doorbell, for a run of its own to end, for a
+signal, or for the moment that the claim named; it never polls. The limit counts living executions, not tokens.
+Leases are renewed elsewhere (`heartbeat.py`), a run's life is elsewhere (`execution.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from agent import identity, succession
+from agent.clock import now_s
+from agent.execution import Execution, Surroundings
+from agent.heartbeat import Pulse
+from agent.infrastructure.process import ProcessInfrastructure
+from agent.options import Options
+from agent.outcome import Stop
+from agent.patience import Patience
+from dispatcher import __version__
+from dispatcher.aio import AsyncClient
+from dispatcher.client import Client
+from dispatcher.errors import BrokerRefused, BrokerUnavailable, ConsumerUnknown, PoolNotFound
+from dispatcher.ids import new_id
+from dispatcher.models import Claim, Claimed, Consumer, Pool
+from dispatcher.ops import consumers, leases
+
+T = TypeVar("T")
+Opening = Callable[[Patience, Options], Awaitable[Pool]]  # finds or makes the pool, or raises why it cannot be served
+_LISTEN_MS = 30_000
+_POOL_LOOK_S = 5.0  # between two looks for a pool that was deleted
+_FAREWELL_S = 5.0  # how long Redis is waited for at the end when it is away or a second signal came
+_LAST_ANSWER_S = 2.0  # how long an answer that is on its way is waited for when a signal comes
+_log = logging.getLogger("dispatcher.consumer")
+
+
+def serve(kind: str, options: Options, opening: Opening) -> int:
+    """Runs an agent or worker until it is told to stop; returns the exit code. To be called in the main thread."""
+    return asyncio.run(_serve(kind, options, opening))
+
+
+async def _serve(kind: str, options: Options, opening: Opening) -> int:
+    async with AsyncClient(options.url) as client:
+        patience = Patience(client)
+        joining = asyncio.ensure_future(_introduced(kind, options, opening, patience))
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, joining.cancel)
+        try:
+            me, predecessors = await joining
+        except asyncio.CancelledError:
+            return 0
+        with Client(options.url) as pulse_client:
+            return await ConsumerLoop(me, options, client, patience, pulse_client).run(predecessors)
+
+
+async def _introduced(
+    kind: str, options: Options, opening: Opening, patience: Patience
+) -> tuple[Consumer, Sequence[str]]:
+    """This process as the pool will know it, and the ids of its dead predecessors."""
+    pool = await opening(patience, options)
+    pid, host = os.getpid(), identity.host()
+    me = Consumer(
+        id=new_id(),
+        name=options.name or identity.default_name(kind),
+        pool=pool.name,
+        kind=kind,
+        type=pool.type,
+        host=host,
+        boot=identity.boot(),
+        pid=pid,
+        born_at_ms=identity.born_at_ms(pid),
+        version=__version__,
+        selector=options.selector,
+        prefetch_ms=0 if options.is_run_once else round(options.prefetch_s * 1000),
+        limit=options.limit,
+    )
+    rows = await patience.run(lambda: consumers.list_all(pool.name))
+    me = succession.named(me, rows, is_chosen=options.name is not None)
+    return me, succession.predecessors(me, rows)
+
+
+class ConsumerLoop:
+    """One agent or worker from its registration to its leave."""
+
+    def __init__(
+        self, me: Consumer, options: Options, client: AsyncClient, patience: Patience, pulse_client: Client
+    ) -> None:
+        self._me = me
+        self._options = options
+        self._client = client
+        self._patience = patience
+        self._infrastructure = ProcessInfrastructure({succession.VARIABLE: me.id}, me.host)
+        echo = _shown if options.is_output_shown else None
+        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, echo)
+        self._loop = asyncio.get_running_loop()
+        self._pulse = Pulse(pulse_client, me.pool, me.id, self._loop.call_soon_threadsafe, self._on_unknown)
+        self._executions: dict[asyncio.Task[None], Execution] = {}
+        self._taken = 0  # runs claimed since the start
+        self._stir = asyncio.Event()  # the doorbell rang, a run ended, a signal came
+        self._signals = 0
+        self._signalled = asyncio.Event()
+        self._must_register = False
+        self._is_pool_there = True
+        self._outages = patience.outages  # when the doorbell's connection was made
+        self._listening: asyncio.Task[None] | None = None
+
+    async def run(self, predecessors: Sequence[str]) -> int:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._on_signal)
+        try:
+            lease_ms = await self._unless_signalled(self._register(predecessors))
+            if lease_ms is None:
+                return 0
+            self._pulse.start(lease_ms)
+            self._listen_anew()
+            try:
+                await self._take()
+            finally:
+                is_clean = await self._drain()
+            return 0 if is_clean else 1
+        finally:
+            self._pulse.stop()
+            self._infrastructure.close()
+
+    async def _register(self, predecessors: Sequence[str] = ()) -> int:
+        lease_ms, returned = await self._patience.run(lambda: consumers.register(self._me, predecessors))
+        self._must_register = False
+        if returned:
+            _log.warning("%d runs of a dead predecessor wait again.", returned)
+        return lease_ms
+
+    def _on_unknown(self) -> None:
+        self._must_register = True
+        self._stir.set()
+
+    # Taking runs ----------------------------------------------------------------------------------------------------
+
+    async def _take(self) -> None:
+        """Claims and hands out until a signal comes; with --run-once until nothing is there now."""
+        while not self._signals:
+            self._stir.clear()
+            want = self._want()
+            claim, look_in_s = None, None
+            if want:
+                try:
+                    claim = await self._claim(want)
+                except ConsumerUnknown:
+                    self._must_register = True
+                    continue
+                except PoolNotFound as error:
+                    self._miss_pool(error)
+                    look_in_s = _spread(_POOL_LOOK_S)
+            if claim and claim.runs:
+                continue
+            if self._options.is_run_once:
+                return
+            if claim:
+                look_in_s = self._look_in_s(claim)
+            await self._stirred(look_in_s)
+
+    def _want(self) -> int:
+        """How many more runs this consumer may have now."""
+        if self._options.limit is None:
+            return leases.MAX_CLAIM
+        used = self._taken if self._options.is_run_once else len(self._executions)
+        return max(0, min(leases.MAX_CLAIM, self._options.limit - used))
+
+    async def _claim(self, want: int) -> Claim | None:
+        """Runs, which are begun at once, or how long to wait; None: a signal came first.
+
+        After an outage the claim may have been decided at any moment since it was first sent, so what it gave is
+        renewed before it counts as held.
+        """
+        if self._must_register and await self._unless_signalled(self._register()) is None:
+            return None
+        me, load, request = self._me, len(self._executions), new_id()
+        sent_s, outages = now_s(), self._patience.outages
+        claim = await self._unless_signalled(
+            self._patience.run(lambda: leases.claim(me.pool, me.id, request=request, want=want, load=load))
+        )
+        if claim is None:
+            return None
+        runs = claim.runs
+        if runs and self._patience.outages != outages:
+            sent_s = now_s()
+            held = [(run.id, run.epoch) for run in runs]
+            beat = await self._patience.run(lambda: leases.renew(me.pool, me.id, held))
+            runs = tuple(run for run in runs if run.id not in beat.lost)
+        self._pulse.heard()
+        if not self._is_pool_there:
+            _log.warning("Work pool %s is there again.", me.pool)
+            self._is_pool_there = True
+        if self._patience.outages != self._outages:
+            self._listen_anew()
+        for run in runs:
+            self._begin(run, sent_s)
+        return claim
+
+    def _begin(self, run: Claimed, sent_s: float) -> None:
+        execution = Execution(run, self._around)
+        self._pulse.hold(execution, sent_s)
+        self._taken += 1
+        task = self._loop.create_task(execution.run_to_end(), name=f"run {run.id}")
+        self._executions[task] = execution
+        task.add_done_callback(self._on_end)
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        execution = self._executions.pop(task)
+        self._pulse.drop(execution)
+        execution.stop_process(force=True)  # a matter of course, unless a bug of ours ended the task
+        self._stir.set()
+        if not task.cancelled() and task.exception() is not None:
+            _log.error(
+                "Run %s was dropped because of a bug in the consumer:", execution.run.id, exc_info=task.exception()
+            )
+
+    def _miss_pool(self, error: PoolNotFound) -> None:
+        if self._is_pool_there:
+            self._is_pool_there = False
+            _log.warning("%s Looking for it every few seconds; running runs go on.", error)
+
+    # Waiting --------------------------------------------------------------------------------------------------------
+
+    def _look_in_s(self, claim: Claim) -> float:
+        """When to look without having been woken: exactly, for the pool's timer; else spread, as a safety net."""
+        if claim.is_timer:
+            return claim.block_ms / 1000
+        return _spread(min(claim.block_ms / 1000, self._options.query_s))
+
+    async def _stirred(self, longest_s: float | None) -> None:
+        try:
+            async with asyncio.timeout(longest_s):
+                await self._stir.wait()
+        except TimeoutError:
+            pass
+
+    def _listen_anew(self) -> None:
+        """Starts to listen on a fresh connection: after an outage the old one may hang without knowing."""
+        if self._listening is not None:
+            self._listening.cancel()
+        self._outages = self._patience.outages
+        self._listening = self._loop.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        """The doorbell. After every error the pool is looked at, since a wake may have been lost with it."""
+        me, pause_s = self._me, 0.05
+        while True:
+            try:
+                ring = await self._client.run(consumers.listen(me.pool, me.id, waits_ms=_LISTEN_MS))
+            except BrokerUnavailable as error:
+                self._patience.missed(error)
+                await self._patience.pause(pause_s)
+                self._stir.set()
+            except BrokerRefused:  # the claim is refused as well, and says so
+                await asyncio.sleep(pause_s)
+            else:
+                pause_s = 0.05
+                if ring == "control":
+                    self._pulse.hurry()
+                if ring:
+                    self._stir.set()
+                continue
+            pause_s = min(2 * pause_s, 2.0)
+
+    async def _unless_signalled(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result; None when a signal came first, and an answer that was on its way did not come soon."""
+        task, signalled = asyncio.create_task(work), asyncio.create_task(self._signalled.wait())
+        try:
+            await asyncio.wait({task, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not self._patience.is_away:
+                await asyncio.wait({task}, timeout=_LAST_ANSWER_S)
+            return task.result() if task.done() else None
+        finally:
+            signalled.cancel()
+            task.cancel()
+
+    # Ending ---------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self) -> None:
+        """First: drain. Second: stop what runs. Third: at once."""
+        self._signals += 1
+        self._signalled.set()
+        self._stir.set()
+        if self._signals == 1:
+            waiting = [execution for execution in self._executions.values() if execution.is_started]
+            _log.warning("Stopping: no more runs are taken; %d running ones are waited for.", len(waiting))
+        elif self._signals == 2:
+            _log.warning("Stopping the running runs now; they are given back.")
+        else:
+            for execution in self._executions.values():
+                execution.stop_process(force=True)
+
+    async def _drain(self) -> bool:
+        """Gives back what has not begun, waits for what runs, leaves. False: something could not be told to Redis."""
+        end_s = None
+        while self._executions and self._signals < 2 and (end_s is None or now_s() < end_s):
+            self._stir.clear()
+            if self._signals and end_s is None:
+                for execution in self._executions.values():
+                    if not execution.is_started:
+                        execution.interrupt(Stop.GIVE_BACK)
+                if self._options.drain_timeout_s is not None:
+                    end_s = now_s() + self._options.drain_timeout_s
+            await self._stirred(None if end_s is None else max(0.0, end_s - now_s()))
+        for execution in self._executions.values():
+            execution.interrupt(Stop.GIVE_BACK)
+        if self._executions:
+            await asyncio.wait(self._executions, timeout=self._options.grace_s + _FAREWELL_S)
+        left = list(self._executions)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        return await self._leave() and not left
+
+    async def _leave(self) -> bool:
+        self._pulse.stop()
+        if self._listening is not None:
+            self._listening.cancel()
+        me = self._me
+        try:
+            async with asyncio.timeout(_FAREWELL_S):
+                await self._patience.run(lambda: consumers.leave(me.pool, me.id))
+        except PoolNotFound:
+            pass
+        except TimeoutError:
+            _log.warning("Redis could not be told that this %s has ended.", me.kind)
+            return False
+        return True
+
+
+def _spread(seconds: float) -> float:
+    """About as long, so that many consumers do not look at the same moment."""
+    return seconds * random.uniform(0.8, 1.2)
+
+
+def _shown(line: str) -> None:
+    """A line of a run's output, on this process's own."""
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except (OSError, ValueError):  # nobody reads it any more
+        pass

@@ -1,0 +1,86 @@
+"""What a worker is: a typed consumer. It joins pools of its type only, and the type says how runs are executed.
+
+The type is the pool's unless it is given; a pool that does not exist is made when it is.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from agent import consumer
+from agent.agent import ensure_queues
+from agent.options import Options
+from agent.patience import Patience
+from dispatcher.errors import BadRequest, PoolNotFound, PoolTypeDiffers
+from dispatcher.models import Pool
+from dispatcher.ops import pools
+
+TYPES = ("process",)
+LATER = ("prefork", "rq", "docker", "kubernetes")
+_log = logging.getLogger("dispatcher.consumer")
+
+
+def start(options: Options) -> int:
+    """Runs a worker until it is told to stop; returns the exit code.
+
+    Raises `BadRequest` for a type that cannot be had, or a missing pool without a type; `PoolTypeDiffers`,
+    `ConsumerNameTaken`.
+    """
+    if options.pool is None:
+        raise BadRequest("A worker was asked for, but not its pool: `dispatcher worker start --pool my-pool`.")
+    if options.type is not None:
+        _check_type(options.type, options.pool)
+    return consumer.serve("worker", options, opened)
+
+
+def _check_type(type: str, pool: str) -> None:
+    if type in LATER:
+        raise BadRequest(f"Worker type {type!r} comes later. This version has: {', '.join(TYPES)}.")
+    if type == "agent":
+        raise BadRequest(f"Pools of type 'agent' are served by agents: `dispatcher agent start --pool {pool}`.")
+    if type not in TYPES:
+        raise BadRequest(f"Worker type {type!r} is not known. Choose one of: {', '.join(TYPES)}.")
+
+
+async def opened(patience: Patience, options: Options) -> Pool:
+    """The pool, made when it is missing and the type is known, with the queues that were named."""
+    name = options.pool or ""
+    try:
+        pool = await patience.run(lambda: pools.read(name))
+    except PoolNotFound:
+        pool = await _made(patience, name, options.type)
+    if options.type is None:
+        _check_type(pool.type, name)
+    elif pool.type != options.type:
+        command = "agent start" if pool.type == "agent" else f"worker start --type {pool.type}"
+        raise PoolTypeDiffers(pool=name, found=pool.type, wanted=options.type, command=command)
+    await ensure_queues(patience, name, options)
+    how = "its type" if options.type else "inferred from the pool"
+    _log.warning("Worker of type %s (%s) serves %s of work pool %s.", pool.type, how, options.serves, name)
+    _warn_of_pauses(await patience.run(lambda: pools.read(name)), options)
+    return pool
+
+
+async def _made(patience: Patience, name: str, type: str | None) -> Pool:
+    if type is None:
+        raise BadRequest(
+            f"Work pool {name!r} does not exist, and no type was given to make it with. Make it with "
+            f"`dispatcher work-pool create {name} --type process`, or let this worker make it: "
+            f"`dispatcher worker start --pool {name} --type process`."
+        )
+    if await patience.run(lambda: pools.ensure(name, type=type)):
+        _log.warning("Work pool %s did not exist and was made, type %s.", name, type)
+    return await patience.run(lambda: pools.read(name))
+
+
+def _warn_of_pauses(pool: Pool, options: Options) -> None:
+    served = [
+        queue
+        for queue in pool.queues
+        if (not options.queues or queue.name in options.queues)
+        and (not options.prefixes or queue.name.startswith(options.prefixes))
+    ]
+    if pool.is_paused:
+        _log.warning("Work pool %s is paused: nothing is handed out until it is resumed.", pool.name)
+    elif served and all(queue.is_paused for queue in served):
+        _log.warning("Every queue that this worker serves is paused: nothing is handed out until one is resumed.")
