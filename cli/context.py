@@ -1,0 +1,137 @@
+"""What the global options and settings mean for a command: its client, its output, its questions.
+
+`session()` gives what was said before the sub command. From it come the URL (option > environment >
+profile > the embedded broker, which is started on demand), the settings, and a connected client:
+
+    with connected() as client:
+        pool = client.run(pools.read(name))
+
+Imports of redis and of the settings happen when they are needed, so that `--help` stays quick.
+A command that only prints needs `output_option` and `cli/render.py`; one that destroys, `confirm`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dispatcher.errors import BadRequest, BadValue
+
+if TYPE_CHECKING:
+    from dispatcher.client import Client
+    from dispatcher.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+COMES_LATER = {"sentinel": "Redis Sentinel", "cluster": "Redis Cluster"}
+
+
+@dataclass
+class Session:
+    """The global options, as given; None: not given."""
+
+    redis_url: str | None = None
+    profile: str | None = None
+    allow_unsafe_broker: bool | None = None
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Settings with the options on top. Raises `BadValue`, `BadRequest` for what is wrong in them."""
+        from dispatcher import settings
+
+        given = {"redis_url": self.redis_url, "allow_unsafe_broker": self.allow_unsafe_broker}
+        return settings.load(self.profile, {name: value for name, value in given.items() if value is not None})
+
+    @property
+    def is_embedded(self) -> bool:
+        """No URL is named anywhere: the commands share the embedded broker."""
+        return not self.settings.redis_url
+
+    @cached_property
+    def url(self) -> str:
+        """The URL to connect to; starts the embedded broker when none is named. Not yet checked or connected."""
+        if self.is_embedded:
+            from dispatcher import broker
+
+            return broker.ensure(broker.default_data_folder())
+        return _supported(self.settings.redis_url)
+
+    @property
+    def broker_words(self) -> str:
+        """Which broker is used, as the first line of `agent start` says it; without secrets."""
+        from dispatcher.settings import masked_url
+
+        return f"{'the embedded broker at ' if self.is_embedded else ''}{masked_url(self.url)}"
+
+
+def session() -> Session:
+    """The session of the command that runs now."""
+    ctx = click.get_current_context(silent=True)
+    found = ctx.find_object(Session) if ctx else None
+    if found is None:
+        found = Session()
+        if ctx is not None:
+            ctx.find_root().obj = found
+    return found
+
+
+def _supported(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    if scheme in COMES_LATER:
+        raise BadValue(
+            f"{COMES_LATER[scheme]} URLs ({scheme}://) are not supported yet. Name one server: redis://host:port."
+        )
+    if not separator or scheme not in ("redis", "rediss", "unix"):
+        from dispatcher.settings import masked_url
+
+        raise BadValue(
+            f"the Redis URL {masked_url(url)!r} is not valid: it starts with redis://, rediss:// or unix://."
+        )
+    return url
+
+
+@contextmanager
+def connected() -> Iterator[Client]:
+    """A client for the session's Redis, closed at the end. A Redis that was named is checked first (one round trip).
+
+    Raises `BrokerUnavailable`, `BrokerRefused`; `BadRequest` for a Redis that is too old or may evict keys.
+    """
+    from dispatcher.client import Client
+    from dispatcher.ops import broker_facts
+
+    current = session()
+    with Client(current.url) as client:
+        if not current.is_embedded:
+            client.run(broker_facts.check(allow_unsafe=current.settings.allow_unsafe_broker))
+        yield client
+
+
+def output_option(command: F) -> F:
+    """Adds `-o/--output table|json`; the command takes `output: str`."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        callback=lambda _ctx, _param, value: value or session().settings.output,
+        help="A table for people, or one JSON document (DISPATCHER_OUTPUT).  [default: table]",
+    )(command)
+
+
+def yes_option(command: F) -> F:
+    """Adds `--yes`; the command takes `yes: bool` and passes it to `confirm`."""
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks before something is destroyed. Raises `BadRequest` when the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadRequest(f"{question} There is no terminal to ask on: give --yes to do it.")
+    if not click.confirm(question, err=True):
+        raise BadRequest("Nothing was changed.")
