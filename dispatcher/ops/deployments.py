@@ -64,18 +64,28 @@ def read(name: str) -> Flow[Deployment]:
 
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
-    full = name
-    if "/" not in name:
-        directory = yield from Call("HKEYS", (keyspace.deployments(),), (), lambda reply: sorted(reply))
-        found = [entry for entry in directory if entry.partition("/")[2] == name]
-        if len(found) > 1:
-            raise AmbiguousName(noun="Deployment", name=name, found=", ".join(found))
-        full = found[0] if found else name
+    full = yield from full_name(name)
     pool = yield from _pool_of(full)
     text = (yield from Call("HGET", (keyspace.deployment_set(pool),), (full,), lambda reply: reply)) if pool else None
     if pool is None or text is None:
         raise DeploymentNotFound(deployment=name)
     return _loaded(full, pool, text)
+
+
+def full_name(name: str) -> Flow[str]:
+    """`flow/name` for a plain name; what already has the form is not looked up, its deployment may be gone.
+
+    Raises `DeploymentNotFound`, `AmbiguousName`.
+    """
+    if "/" in name:
+        return name
+    directory = yield from Call("HKEYS", (keyspace.deployments(),), (), lambda reply: sorted(reply))
+    found = [entry for entry in directory if entry.partition("/")[2] == name]
+    if len(found) > 1:
+        raise AmbiguousName(noun="Deployment", name=name, found=", ".join(found))
+    if not found:
+        raise DeploymentNotFound(deployment=name)
+    return str(found[0])
 
 
 def _loaded(name: str, pool: str, text: str) -> Deployment:

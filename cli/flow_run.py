@@ -1,0 +1,293 @@
+"""`dispatcher flow-run`: look at runs, follow, cancel, retry, delete and explain them.
+
+A run is named by its id, by the beginning of it, or by its name where only one has it. Before anything is shown the
+run's pool is ticked, so that the truth is told also where no consumer lives who would notice a due or lost run.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli import render, watched
+from cli.context import confirm, connected, output_option, yes_option
+from cli.types import TIME
+from dispatcher.states import State
+
+if TYPE_CHECKING:
+    from dispatcher import Client
+    from dispatcher.models import Run
+
+_which = click.argument("run", metavar="RUN")
+
+
+@click.group(name="flow-run")
+def flow_run() -> None:
+    """Look at runs, follow, cancel, retry, delete and explain them.
+
+    RUN is an id, the beginning of one, or a name, while only one run fits.
+
+    \b
+    Example:
+      dispatcher flow-run ls --state RUNNING
+      dispatcher flow-run why swift-otter
+    """
+
+
+def _found(client: Client, text: str) -> Run:
+    from dispatcher.ops import pools, runs
+
+    run = client.run(runs.find(text))
+    client.run(pools.tick(run.pool))
+    return client.run(runs.read(run.pool, run.id))
+
+
+@flow_run.command()
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice(list(State), case_sensitive=False), help="Repeatable."
+)
+@click.option("--deployment", help="Only its runs.")
+@click.option("--pool", help="Only this work pool.")
+@click.option("--queue", default="", help="Only work queues of this name.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--before", type=TIME, help="Expected to start before then.")
+@click.option("--after", type=TIME, help="Expected to start then or later.")
+@output_option
+def ls(
+    states: tuple[State, ...],
+    deployment: str | None,
+    pool: str | None,
+    queue: str,
+    limit: int,
+    before: datetime | None,
+    after: datetime | None,
+    output: str,
+) -> None:
+    """List runs, the latest expected start first.
+
+    \b
+    Example:
+      dispatcher flow-run ls --pool above-ground --state FAILED --state CRASHED --limit 10
+    """
+    from dispatcher.ops import deployments, pools, runs
+
+    found: list[Run] = []
+    with connected() as client:
+        name = client.run(deployments.full_name(deployment)) if deployment else ""
+        for place in [pool] if pool else client.run(pools.names()):
+            client.run(pools.tick(place))
+            found += client.run(
+                runs.list_pool(
+                    place,
+                    states=frozenset(State(state) for state in states),
+                    deployment=name,
+                    queue=queue,
+                    due_before_ms=_ms(before),
+                    due_after_ms=_ms(after),
+                    most=limit,
+                )
+            )
+    found = sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:limit]
+    if output == "json":
+        render.document([run.document() for run in found])
+        return
+    rows = [
+        (
+            run.name,
+            run.id,
+            run.deployment,
+            run.state_name,
+            f"{run.pool}/{run.queue}",
+            render.moment(run.due_at_ms),
+            _took(run),
+        )
+        for run in found
+    ]
+    columns = ("Name", "ID", "Deployment", "State", "Queue", "Expected start", "Run time")
+    render.table(columns, rows, empty="No runs.")
+
+
+def _ms(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
+
+
+def _took(run: Run) -> str | None:
+    if run.started_at_ms is None or run.state is State.SCHEDULED:
+        return None
+    return render.duration((run.ended_at_ms or run.read_at_ms) - run.started_at_ms)
+
+
+@flow_run.command()
+@_which
+@output_option
+def inspect(run: str, output: str) -> None:
+    """Show everything that is kept of a run.
+
+    \b
+    Example:
+      dispatcher flow-run inspect swift-otter -o json
+    """
+    with connected() as client:
+        found = _found(client, run)
+    if output == "json":
+        render.document(found.document())
+        return
+    shown: dict[str, Any] = found.document()
+    render.details((name, _text(value)) for name, value in shown.items())
+
+
+def _text(value: Any) -> object:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+
+
+@flow_run.command()
+@_which
+@click.option("-f", "--follow", is_flag=True, help="Go on with new lines until the run is finished.")
+@click.option("-n", "--lines", type=click.IntRange(min=1), help="Only the last so many lines (and new ones).")
+@output_option
+def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
+    """Print what a run has printed.
+
+    The last 10,000 lines are kept. With JSON output each line is one JSON document of its own.
+
+    \b
+    Example:
+      dispatcher flow-run logs swift-otter -f -n 20
+    """
+    from cli import following
+    from dispatcher.models import LogLine, iso
+
+    with connected() as client:
+        found = _found(client, run)
+        if follow:
+            news = following.follow(client, found, old_lines=lines)
+        else:
+            news = (line for _, line in following.old_log(client, found, lines))
+        for line in news:
+            if not isinstance(line, LogLine):
+                continue
+            if output == "json":
+                click.echo(json.dumps({"time": iso(line.at_ms), "line": line.text}))
+            else:
+                click.echo(f"{watched.clock(line.at_ms)}  {watched.logged(line)}")
+
+
+@flow_run.command()
+@_which
+@output_option
+def watch(run: str, output: str) -> None:
+    """Show a run's states and log live, until it is finished. Exit code 1 unless it is COMPLETED.
+
+    With JSON output the lines go to stderr, and the finished run to stdout.
+
+    \b
+    Example:
+      dispatcher flow-run watch swift-otter
+    """
+    with connected() as client:
+        watched.watch(client, _found(client, run), output=output)
+
+
+@flow_run.command()
+@_which
+@click.option("--force", is_flag=True, help="End it here and now; its holder stops the process when it hears of it.")
+@output_option
+def cancel(run: str, force: bool, output: str) -> None:
+    """Cancel a run: a waiting one at once, a running one by stopping its process.
+
+    \b
+    Example:
+      dispatcher flow-run cancel swift-otter
+    """
+    from dispatcher.ops import runs
+
+    with connected() as client:
+        found = _found(client, run)
+        client.run(runs.cancel(found.pool, found.id, force=force))
+        found = client.run(runs.read(found.pool, found.id))
+    _tell(found, output)
+    if output != "json" and not found.is_finished:
+        click.echo(f"Its process is being stopped. See the end: dispatcher flow-run watch {found.id}")
+
+
+@flow_run.command()
+@_which
+@output_option
+def retry(run: str, output: str) -> None:
+    """Put a finished run back into its queue, under the same id.
+
+    \b
+    Example:
+      dispatcher flow-run retry swift-otter
+    """
+    from dispatcher.ops import runs
+
+    with connected() as client:
+        found = _found(client, run)
+        client.run(runs.retry(found.pool, found.id))
+        found = client.run(runs.read(found.pool, found.id))
+    _tell(found, output)
+
+
+@flow_run.command()
+@_which
+@yes_option
+@output_option
+def delete(run: str, yes: bool, output: str) -> None:
+    """Delete a finished run with its result and log.
+
+    \b
+    Example:
+      dispatcher flow-run delete swift-otter --yes
+    """
+    from dispatcher.ops import runs
+
+    with connected() as client:
+        found = _found(client, run)
+        confirm(f"Delete flow run {render.clean(found.name)!r} ({found.id}) with its result and log?", yes=yes)
+        client.run(runs.delete(found.pool, found.id))
+    if output == "json":
+        render.document(found.document())
+        return
+    click.echo(f"Flow run {render.clean(found.name)!r} ({found.id}) is deleted.")
+
+
+@flow_run.command()
+@_which
+@output_option
+def why(run: str, output: str) -> None:
+    """Say why a run is not running: the reason, who holds the slots, what to do.
+
+    \b
+    Example:
+      dispatcher flow-run why swift-otter
+    """
+    from dispatcher.ops import views
+
+    with connected() as client:
+        found = _found(client, run)
+        answer = client.run(views.why(found.pool, found.id))
+    if output == "json":
+        render.document(answer.document())
+        return
+    click.echo(f"Flow run {render.clean(answer.run.name)!r} ({answer.run.id}) is {answer.run.state_name}.")
+    render.table(
+        ("Why", "What to do"),
+        [(reason.text, reason.advice) for reason in answer.reasons],
+        empty="Nothing holds it back.",
+    )
+    holders = [holder for reason in answer.reasons for holder in reason.holders]
+    if holders:
+        click.echo("The slots are held by:")
+        rows = [(one.run_name, one.run_id, one.consumer, render.duration(one.since_ms)) for one in holders]
+        render.table(("Run", "ID", "Consumer", "For"), rows, empty="")
+
+
+def _tell(run: Run, output: str) -> None:
+    if output == "json":
+        render.document(run.document())
+    else:
+        click.echo(f"Flow run {render.clean(run.name)!r} ({run.id}) is {run.state_name} in {run.pool}/{run.queue}.")

@@ -1,0 +1,74 @@
+"""`dispatcher run`: one run of a flow or command, without a deployment.
+
+The flow is looked at first, as in `deploy`. The default pool is made when it is missing; a pool or queue that was
+named has to exist.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli import submission
+from cli.context import connected, output_option
+
+
+@click.command()
+@click.argument("entrypoint", required=False)
+@click.option("--command", help="A command line instead of a flow; quotes in it work as in a shell.")
+@click.option("--pool", help="The work pool.  [default: default-agent-pool, made when it is missing]")
+@click.option("--path", help="The code folder on the consumer's host.  [default: the current folder]")
+@submission.parameter_options("-p")
+@submission.submit_options
+@submission.execution_options
+@click.option("--no-check", is_flag=True, help="Do not import the flow here: its code is only on the consumers' hosts.")
+@output_option
+def run(
+    entrypoint: str | None,
+    command: str | None,
+    pool: str | None,
+    path: str | None,
+    params: tuple[str, ...],
+    params_json: str | None,
+    retries: int | None,
+    retry_delay_seconds: float | None,
+    timeout_seconds: float | None,
+    no_check: bool,
+    output: str,
+    **asked: Any,
+) -> None:
+    """Run a flow or a command once, without a deployment.
+
+    ENTRYPOINT is path/to/file.py:function or package.module:function.
+
+    \b
+    Example:
+      dispatcher run flows/etl.py:load -p day=today --watch
+      dispatcher run --command "sh report.sh --full" --start-in 30m
+    """
+    from cli import signature
+    from dispatcher import parameters
+    from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, RunInput
+    from dispatcher.ops import pools, runs
+
+    request = submission.Request(**asked)
+    wanted = RunInput(
+        entrypoint=entrypoint,
+        command=submission.argv(entrypoint, command),
+        path=str(Path(path or ".").absolute()),
+        parameters=submission.parameters_of(params, params_json),
+        tags=request.tags,
+        retries=retries or 0,
+        retry_delay_s=retry_delay_seconds or 0.0,
+        timeout_s=timeout_seconds,
+    )
+    seen = signature.seen(wanted, check=not no_check)
+    parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")
+    with connected() as client:
+        if pool is None and request.queue in (None, DEFAULT_QUEUE):
+            client.run(pools.ensure(DEFAULT_POOL))
+        place = pool or DEFAULT_POOL
+        [submitted] = client.run(runs.submit(place, [request.new_run(DEFAULT_QUEUE, wanted)]))
+        submission.tell(client, place, submitted, watch=request.watch, output=output)

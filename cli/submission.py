@@ -1,0 +1,184 @@
+"""What `run` and `deployment run` share: their options, submitting, telling, watching.
+
+Submitting is one operation (`ops/runs.py`); here is only how its words are read and its outcome told.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli import render, watched
+from cli.types import DURATION, TIME
+
+if TYPE_CHECKING:
+    from dispatcher import Client
+    from dispatcher.models import NewRun, RunInput, Submitted
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+MAX_NAME = 200
+
+
+def parameter_options(*short: str) -> Callable[[Command], Command]:
+    """`--param k=v` (repeat) and `--params JSON`; the command gets both, merged, as `parameters`."""
+
+    def decorate(command: Command) -> Command:
+        command = click.option(
+            "--params",
+            "params_json",
+            metavar="JSON",
+            help="All parameters as one JSON object; - reads it from standard input.",
+        )(command)
+        return click.option(
+            *short,
+            "--param",
+            "params",
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="One parameter, repeatable. The value is JSON (5, true, [1,2]), or else text.",
+        )(command)
+
+    return decorate
+
+
+def parameters_of(params: tuple[str, ...], params_json: str | None) -> dict[str, Any]:
+    """The parameters that the two options give; single ones win. Raises `click.BadParameter`."""
+    found: dict[str, Any] = {}
+    if params_json is not None:
+        text = sys.stdin.read() if params_json == "-" else params_json
+        try:
+            loaded: object = json.loads(text, parse_constant=_refuse_constant)
+        except ValueError as error:
+            raise click.BadParameter(f"not JSON: {error}", param_hint="'--params'") from None
+        if not isinstance(loaded, dict):
+            hint = """an object is wanted, such as '{"day": "today"}'"""
+            raise click.BadParameter(hint, param_hint="'--params'")
+        found = loaded
+    for param in params:
+        key, equals, value = param.partition("=")
+        if not key or not equals:
+            raise click.BadParameter(f"{param!r} is not KEY=VALUE", param_hint="'--param'")
+        try:
+            found[key] = json.loads(value, parse_constant=_refuse_constant)
+        except ValueError:
+            found[key] = value
+    return found
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"{word} is not JSON")
+
+
+def argv(entrypoint: str | None, command: str | None) -> tuple[str, ...] | None:
+    """The words of `--command`, None when an entrypoint is given instead. Raises `click.UsageError`."""
+    if (entrypoint is None) == (command is None):
+        raise click.UsageError("Give either an ENTRYPOINT or --command.")
+    if command is None:
+        return None
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise click.BadParameter(f"{error} in {command!r}", param_hint="'--command'") from None
+    if not words:
+        raise click.BadParameter("it is empty", param_hint="'--command'")
+    return tuple(words)
+
+
+def execution_options(command: Command) -> Command:
+    """How the process of a run is treated: retries, delay between them, time limit."""
+    seconds = click.FloatRange(min=0, min_open=True)
+    for option in (
+        click.option(
+            "--timeout-seconds", type=seconds, help="Stop a run after so long: it is FAILED.  [default: never]"
+        ),
+        click.option(
+            "--retry-delay-seconds",
+            type=click.FloatRange(min=0),
+            help="Wait so long before the first retry, twice as long before each one after it.  [default: 0]",
+        ),
+        click.option(
+            "--retries", type=click.IntRange(min=0), help="How often a failed run is tried again.  [default: 0]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def submit_options(command: Command) -> Command:
+    """Everything that can be said about one run; the command gets it as keywords for `Request`."""
+    for option in (
+        click.option("--watch", is_flag=True, help="Show state and log live; exit code 1 unless it is COMPLETED."),
+        click.option("--name", help="Name of the run; two random words otherwise."),
+        click.option("--idempotency-key", default="", help="The same key again gives the first run, not a new one."),
+        click.option("--priority", type=click.IntRange(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
+        click.option("-q", "--work-queue", "queue", help="Another queue of the pool; it must exist."),
+        click.option("--tag", "tags", multiple=True, help="A tag, repeatable."),
+        click.option("--start-at", type=TIME, help="Start then: ISO 8601; without a zone, local time."),
+        click.option("--start-in", type=DURATION, help="Start so much later: 90, 30m, 1h30m."),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the options of `submit_options` said, checked."""
+
+    start_in: timedelta | None
+    start_at: datetime | None
+    tags: tuple[str, ...]
+    queue: str | None
+    priority: int | None
+    idempotency_key: str
+    name: str | None
+    watch: bool
+
+    def __post_init__(self) -> None:
+        if self.start_in is not None and self.start_at is not None:
+            raise click.UsageError("--start-in and --start-at exclude each other: give one of them.")
+        if self.name is not None and not 1 <= len(self.name) <= MAX_NAME:
+            raise click.BadParameter(f"a name has 1 to {MAX_NAME} characters", param_hint="'--name'")
+
+    def new_run(self, queue: str, wanted: RunInput, deployment: str = "") -> NewRun:
+        """The run to submit; `queue` is where it goes when none was named."""
+        from dispatcher.ids import new_id
+        from dispatcher.models import DEFAULT_PRIORITY, NewRun
+        from dispatcher.names import new_name
+
+        return NewRun(
+            id=new_id(),
+            name=self.name or new_name(),
+            queue=self.queue or queue,
+            input=wanted,
+            deployment=deployment,
+            priority=self.priority or DEFAULT_PRIORITY,
+            start_at_ms=None if self.start_at is None else int(self.start_at.timestamp() * 1000),
+            delay_ms=0 if self.start_in is None else int(self.start_in.total_seconds() * 1000),
+            idempotency_key=self.idempotency_key,
+        )
+
+
+def tell(client: Client, pool: str, submitted: Submitted, *, watch: bool, output: str) -> None:
+    """Tells what was submitted; `watch`: follows it to its end. Raises `Exit(1)` when that is not COMPLETED."""
+    from dispatcher.ops import runs
+
+    run = client.run(runs.read(pool, submitted.id))
+    known = "" if submitted.is_new else " was submitted before, with this idempotency key: it"
+    said = f"Flow run {render.clean(run.name)!r} ({run.id}){known} is {run.state_name} in {pool}/{run.queue}."
+    if watch:
+        click.echo(said, err=output == "json")
+        watched.watch(client, run, output=output)
+    elif output == "json":
+        render.document(run.document())
+    else:
+        click.echo(said)
+        if run.due_at_ms > run.read_at_ms:
+            click.echo(f"It starts at {render.moment(run.due_at_ms)}.")
+        click.echo(f"Follow it: dispatcher flow-run watch {run.id}")

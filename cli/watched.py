@@ -1,0 +1,70 @@
+"""How a followed run looks: its changes and its log lines, one line each, as they come.
+
+What comes and when is decided in `following.py`; here it becomes text. With JSON output the lines go to stderr, and
+stdout gets the finished run alone.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from cli import render
+
+if TYPE_CHECKING:
+    from dispatcher import Client
+    from dispatcher.models import LogLine, Run
+
+TOLD_AT_ONCE = ("no-consumer", "pool-paused", "queue-paused", "pool-limit", "queue-limit", "not-due")
+
+
+def watch(client: Client, run: Run, *, output: str) -> None:
+    """Shows the run until it is finished. Raises `Exit(1)` unless it is COMPLETED then."""
+    from cli.following import follow
+    from dispatcher.models import LogLine
+    from dispatcher.ops import views
+    from dispatcher.states import State
+
+    to_stderr = output == "json"
+    last = run
+    for news in follow(client, run):
+        if isinstance(news, LogLine):
+            click.echo(f"{clock(news.at_ms)}  {logged(news)}", err=to_stderr)
+            continue
+        last = news
+        click.echo(f"{clock(_since_ms(news))}  {_state(news)}", err=to_stderr)
+        if news.state is State.SCHEDULED:
+            for reason in client.run(views.why(news.pool, news.id)).reasons[:1]:
+                if reason.code in TOLD_AT_ONCE:
+                    click.echo(f"{' ' * 12}  {reason.text}: {reason.advice}", err=to_stderr)
+    if output == "json":
+        render.document(last.document())
+    if last.state is not State.COMPLETED:
+        raise click.exceptions.Exit(1)
+
+
+def clock(at_ms: int) -> str:
+    """Time of day in the local zone, with milliseconds."""
+    return datetime.fromtimestamp(at_ms / 1000).strftime("%H:%M:%S.%f")[:-3]
+
+
+def logged(line: LogLine) -> str:
+    """The text of a log line, safe on a terminal; an empty line stays empty."""
+    return render.clean(line.text) if line.text else ""
+
+
+def _since_ms(run: Run) -> int:
+    """Since when the run is in its state, as far as it is kept."""
+    instants = (run.created_at_ms, run.claimed_at_ms, run.started_at_ms, run.ended_at_ms)
+    return max(at_ms for at_ms in instants if at_ms is not None)
+
+
+def _state(run: Run) -> str:
+    text = run.state_name
+    if run.consumer is not None and not run.is_finished:
+        text += f" on {render.clean(run.consumer.name)} ({render.clean(run.consumer.host)})"
+    if run.attempts > 1:
+        text += f", attempt {run.attempts}"
+    return f"{text}: {render.clean(run.message)}" if run.message else text
