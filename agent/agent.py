@@ -19,17 +19,22 @@ TYPE = "agent"
 _log = logging.getLogger("dispatcher.consumer")
 
 
-def start(options: Options) -> int:
-    """Runs an agent until it is told to stop; returns the exit code.
-
-    Raises `BadRequest` when nothing to poll was named, `PoolTypeDiffers`, `ConsumerNameTaken`.
-    """
-    if options.pool is None and not options.queues and not options.prefixes:
+def check(pool: str | None, queues: tuple[str, ...], prefixes: tuple[str, ...]) -> None:
+    """Before anything is started: raises `BadRequest` when nothing to poll was named."""
+    if pool is None and not queues and not prefixes:
         raise BadRequest(
             "An agent was asked for, but not what it is to poll. Name a pool, queues or prefixes of queues: "
             "`dispatcher agent start --pool my-pool`, `dispatcher agent start -q default`, "
             "`dispatcher agent start --match dev-`."
         )
+
+
+def start(options: Options) -> int:
+    """Runs an agent until it is told to stop; returns the exit code.
+
+    Raises `PoolTypeDiffers`, `ConsumerNameTaken`, `BadName`, and `BadRequest` as `check`.
+    """
+    check(options.pool, options.queues, options.prefixes)
     return consumer.serve("agent", options, opened)
 
 

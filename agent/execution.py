@@ -80,6 +80,8 @@ class Execution:
     async def run_to_end(self) -> None:
         ended = await self._execute()
         self._is_ended = True
+        if ended.could_not_start:
+            self._output.say(f"[could not start: {ended.could_not_start}]")
         if self._stop is not Stop.LOST:
             await self._output.close()
         await self._report(ended)
@@ -89,7 +91,6 @@ class Execution:
     async def _execute(self) -> Ended:
         job = await self._around.infrastructure.prepare(self.run, self._output.feed)
         if isinstance(job, Ended):
-            self._output.say(f"[could not start: {job.could_not_start}]")
             return job
         self._job = job
         end = asyncio.create_task(job.wait())
@@ -158,15 +159,17 @@ class Execution:
         except PoolNotFound as error:
             _log.warning("How run %s (%s) ended, %s, was not kept: %s", self.run.name, self.run.id, told.state, error)
             return
-        took = f" after {now_s() - self._started_s:.1f} s" if self.is_started else ""
-        why = f": {told.message}" if told.message else ""
-        retry = "" if told.retry_in_ms is None else f" Retried in {told.retry_in_ms / 1000:.1f} s."
         word = words[0] if words else "FENCED"
+        state = State.CANCELLED if word == State.CANCELLED else told.state
+        took = f" after {now_s() - self._started_s:.1f} s" if self.is_started else ""
+        why = f": {told.message.rstrip('.')}" if told.message else ""
         if word == "FENCED":
-            _log.info("Run %s (%s) ended as %s, but was not ours any more.", self.run.name, self.run.id, told.state)
+            more = " That is not kept: the run was not ours any more."
+        elif told.retry_in_ms is not None and state is not State.CANCELLED:
+            more = f" It is tried again in {told.retry_in_ms / 1000:.1f} s."
         else:
-            state = State.CANCELLED if word == State.CANCELLED else told.state
-            _log.info("Run %s (%s) is %s%s%s%s", self.run.name, self.run.id, state, took, why, retry or ".")
+            more = ""
+        _log.info("Run %s (%s) is %s%s%s.%s", self.run.name, self.run.id, state, took, why, more)
 
     async def _give_back(self) -> None:
         me = self._around.me

@@ -20,26 +20,26 @@ LATER = ("prefork", "rq", "docker", "kubernetes")
 _log = logging.getLogger("dispatcher.consumer")
 
 
-def start(options: Options) -> int:
-    """Runs a worker until it is told to stop; returns the exit code.
-
-    Raises `BadRequest` for a type that cannot be had, or a missing pool without a type; `PoolTypeDiffers`,
-    `ConsumerNameTaken`.
-    """
-    if options.pool is None:
+def check(pool: str | None, type: str | None) -> None:
+    """Before anything is started: raises `BadRequest` without a pool, or for a type that cannot be had."""
+    if pool is None:
         raise BadRequest("A worker was asked for, but not its pool: `dispatcher worker start --pool my-pool`.")
-    if options.type is not None:
-        _check_type(options.type, options.pool)
-    return consumer.serve("worker", options, opened)
-
-
-def _check_type(type: str, pool: str) -> None:
     if type in LATER:
         raise BadRequest(f"Worker type {type!r} comes later. This version has: {', '.join(TYPES)}.")
     if type == "agent":
         raise BadRequest(f"Pools of type 'agent' are served by agents: `dispatcher agent start --pool {pool}`.")
-    if type not in TYPES:
+    if type is not None and type not in TYPES:
         raise BadRequest(f"Worker type {type!r} is not known. Choose one of: {', '.join(TYPES)}.")
+
+
+def start(options: Options) -> int:
+    """Runs a worker until it is told to stop; returns the exit code.
+
+    Raises `PoolTypeDiffers`, `ConsumerNameTaken`, `BadName`, and `BadRequest` as `check` or for a missing pool
+    without a type.
+    """
+    check(options.pool, options.type)
+    return consumer.serve("worker", options, opened)
 
 
 async def opened(patience: Patience, options: Options) -> Pool:
@@ -50,7 +50,7 @@ async def opened(patience: Patience, options: Options) -> Pool:
     except PoolNotFound:
         pool = await _made(patience, name, options.type)
     if options.type is None:
-        _check_type(pool.type, name)
+        check(name, pool.type)
     elif pool.type != options.type:
         command = "agent start" if pool.type == "agent" else f"worker start --type {pool.type}"
         raise PoolTypeDiffers(pool=name, found=pool.type, wanted=options.type, command=command)

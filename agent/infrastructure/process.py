@@ -198,7 +198,7 @@ class ProcessJob:
             return Ended(code)
         if word == "NOSTART":
             folder = self._of.path or "a temporary folder (it was deployed without a code folder)"
-            return Ended(code, could_not_start=f"{message} on host {self._host}, code folder {folder}. {_WAYS_OUT}")
+            return Ended(could_not_start=f"{message} on host {self._host}, code folder {folder}. {_WAYS_OUT}")
         return Ended(code, State(word), message, report.get("result", ""))
 
 

@@ -1,0 +1,164 @@
+"""What `agent` and `worker` share on the command line: the options of `start`, its first words, and `ls`.
+
+The consumers themselves are in `agent/`, which only `cli/agent.py` and `cli/worker.py` import.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import click
+
+from cli import render
+from cli.context import connected, session
+from cli.types import DURATION
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+BANNER = """\
+     .--> o
+  o--+--> o   dispatcher {kind} {version}
+     '--> o
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The values of the options that both kinds of `start` have."""
+
+    pool: str | None
+    queues: tuple[str, ...]
+    name: str | None
+    limit: int | None
+    prefetch_seconds: float | None
+    run_once: bool
+    hide_welcome: bool
+    drain_timeout: timedelta | None
+    grace_seconds: float
+    stream_output: bool
+    api: str | None
+
+
+_OPTIONS = (
+    click.option("-p", "--pool", metavar="NAME", help="The work pool to serve."),
+    click.option(
+        "-q", "--work-queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; repeatable."
+    ),
+    click.option("-n", "--name", metavar="NAME", help="The name it is listed by.  [default: kind and host name]"),
+    click.option("-l", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N runs at once."),
+    click.option(
+        "--prefetch-seconds",
+        type=click.FloatRange(min=0),
+        metavar="S",
+        help="Claim runs this long before their start and have them ready (a setting of the same name).",
+    ),
+    click.option("--run-once", is_flag=True, help="Take what is there now, run it, and end."),
+    click.option("--hide-welcome", is_flag=True, help="No banner."),
+    click.option(
+        "--drain-timeout",
+        type=DURATION,
+        metavar="DURATION",
+        help="How long the first signal waits for running runs; then they are stopped and given back.  [default: "
+        "until they end]",
+    ),
+    click.option(
+        "--grace-seconds",
+        type=click.FloatRange(min=0),
+        metavar="S",
+        default=10,
+        show_default=True,
+        envvar="DISPATCHER_GRACE_SECONDS",
+        help="From SIGTERM to SIGKILL when a run is stopped (DISPATCHER_GRACE_SECONDS).",
+    ),
+    click.option(
+        "--stream-output/--no-stream-output",
+        default=True,
+        show_default=True,
+        envvar="DISPATCHER_STREAM_OUTPUT",
+        help="Show the output of runs here, besides keeping it (DISPATCHER_STREAM_OUTPUT).",
+    ),
+    click.option("--api", metavar="URL", help="The Redis to work on, as --redis-url."),
+)
+
+
+def start_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of `Asked` to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def words(kind: str, asked: Asked) -> dict[str, Any]:
+    """What both kinds of `agent.options.Options` say, by name; settings fill in what was not given."""
+    settings = session().settings
+    prefetch_s = settings.agent_prefetch_seconds if kind == "agent" else settings.worker_prefetch_seconds
+    return {
+        "pool": asked.pool,
+        "queues": asked.queues,
+        "name": asked.name,
+        "limit": asked.limit,
+        "prefetch_s": prefetch_s if asked.prefetch_seconds is None else asked.prefetch_seconds,
+        "query_s": settings.agent_query_seconds if kind == "agent" else settings.worker_query_seconds,
+        "grace_s": asked.grace_seconds,
+        "drain_timeout_s": None if asked.drain_timeout is None else asked.drain_timeout.total_seconds(),
+        "is_run_once": asked.run_once,
+        "is_output_shown": asked.stream_output,
+    }
+
+
+def greet(kind: str, asked: Asked) -> str:
+    """Says which broker is used, then the banner; logging is ready afterwards. Returns the broker's URL."""
+    from dispatcher import __version__
+
+    if asked.api is not None:
+        session().redis_url = asked.api
+    url = session().url
+    click.echo(f"Using {session().broker_words}", err=True)
+    if not asked.hide_welcome:
+        click.echo(BANNER.format(kind=kind, version=__version__), err=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    log = logging.getLogger("dispatcher")
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
+    return url
+
+
+def list_consumers(kind: str, pool: str | None, output: str) -> None:
+    """Prints the consumers of a kind, of one pool or of all."""
+    from dispatcher.errors import PoolNotFound
+    from dispatcher.ops import consumers, pools
+
+    with connected() as client:
+        found = []
+        for name in [pool] if pool is not None else client.run(pools.names()):
+            try:
+                found += [row for row in client.run(consumers.list_all(name)) if row.kind == kind]
+            except PoolNotFound:
+                if pool is not None:
+                    raise
+    if output == "json":
+        render.document([row.document() for row in found])
+        return
+    render.table(
+        ("Name", "Type", "Pool", "Host", "PID", "Status", "Serves", "Running", "Last seen"),
+        [
+            (
+                row.name,
+                row.type,
+                row.pool,
+                row.host,
+                row.pid,
+                "online" if row.is_online else "offline",
+                row.selector,
+                f"{row.running}/{'-' if row.limit is None else row.limit}",
+                render.moment(row.seen_at_ms),
+            )
+            for row in found
+        ],
+        empty=f"No {kind} has been seen{f' in work pool {pool}' if pool else ''} within a day.",
+    )

@@ -1,0 +1,58 @@
+"""`dispatcher worker`: start one here, list them all. What a worker is stands in `agent/worker.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from cli.consumers import Asked, greet, list_consumers, start_options, words
+from cli.context import output_option
+
+
+@click.group()
+def worker() -> None:
+    """Start a worker, and list workers.
+
+    A worker takes runs from a work pool of its own type and executes them as the type says.
+
+    \b
+    Example:
+      dispatcher worker start --pool above-ground --type process
+    """
+
+
+@worker.command()
+@start_options
+@click.option("-t", "--type", "type_", metavar="TYPE", help="The worker's type.  [default: the pool's]")
+def start(type_: str | None, **given: Any) -> None:
+    """Start a worker; it works until a signal ends it.
+
+    The first SIGINT or SIGTERM waits for running runs, the second stops them and gives them back.
+    With --type a pool that does not exist is made; a queue that does not exist always is.
+
+    \b
+    Example:
+      dispatcher worker start --pool above-ground --type process --limit 5
+    """
+    asked = Asked(**given)
+
+    from agent import worker as program
+    from agent.options import Options
+
+    program.check(asked.pool, type_)
+    options = Options(url=greet("worker", asked), type=type_, **words("worker", asked))
+    raise click.exceptions.Exit(program.start(options))
+
+
+@worker.command(name="ls")
+@click.option("-p", "--pool", metavar="NAME", help="Only workers of this work pool.")
+@output_option
+def list_workers(pool: str | None, output: str) -> None:
+    """List the workers that were seen within a day.
+
+    \b
+    Example:
+      dispatcher worker ls --pool above-ground
+    """
+    list_consumers("worker", pool, output)
