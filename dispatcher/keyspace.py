@@ -2,8 +2,8 @@
 
 All keys of a pool share the hash tag `{POOL}`, so that a script never leaves one cluster slot; only the two
 directories stand outside, and no decision is ever taken on them. `docs/keys.md` tells the same to dashboards and a
-test holds this file, that page and the keys which a whole test run leaves behind against each other. `PATTERNS` at the
-end is generated from the functions below.
+test holds this file, that page and the keys which a whole test run leaves behind against each other. `KEYS` at the
+end lists the functions: a new key is one function and its name there.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ def consumers(pool: str) -> str:
 
 def consumer(pool: str, consumer: str) -> str:
     """Hash: name, kind, type, host, boot, pid, born_ms, version, group, limit, seen_ms, request and claimed (the
-    last claim's reply). Expires a week after the consumer left, or was taken off the list a day after its last sign."""
+    last claim's reply). Expires, once the consumer has left or was taken off the list a day after its last sign: a week
+    later."""
     return _of(pool, f"consumer:{consumer}")
 
 
@@ -138,7 +139,7 @@ def wake(pool: str, consumer: str) -> str:
 
 
 def run(pool: str, run: str) -> str:
-    """Hash: state, queue, deployment, name, due_ms, created_ms, and once they differ from 0 or empty: priority, epoch,
+    """Hash: state, queue, deployment, name, due_ms, created_ms, and (once they differ from 0 or empty) priority, epoch,
     attempts, lost, releases, consumer, claimed_ms, started_ms, cancelling_ms, ended_ms, ended_epoch, pid,
     message, exit_code, idempotency, crash_at. Lives until the run is deleted."""
     return _of(pool, f"run:{run}")
@@ -156,8 +157,7 @@ def run_result(pool: str, run: str) -> str:
 
 
 def run_log(pool: str, run: str) -> str:
-    """Stream: captured output, fields `ms` and `line`; the oldest lines go beyond its bound. Lives as long as the
-    run."""
+    """Stream: captured output, fields ms, line. The oldest lines go beyond its bound. Lives as long as the run."""
     return _of(pool, f"run:{run}:log")
 
 
@@ -184,7 +184,7 @@ def idempotency(pool: str, scope: str, key: str) -> str:
 
 def events(pool: str) -> str:
     """Stream: every transition and every change of a pool or queue; fields event, ms, run, queue, state, consumer,
-    epoch, or name and value of what was set. Bounded to about 20,000 entries."""
+    epoch, name, value (of what was set), priority, limit, type, silent_ms, back_ms. Bounded to about 20,000 entries."""
     return _of(pool, "events")
 
 

@@ -81,6 +81,10 @@ class AsyncRun:
         self._runner.close()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--model-examples", default="200", help="examples of the model test, 50 steps each (200)")
+
+
 @pytest.fixture(scope="session")
 def server_binary() -> Path:
     """The binary that the embedded broker would start; without one: skipped, or a failure in CI."""
@@ -130,9 +134,8 @@ def clock() -> Clock:
     return Clock()
 
 
-# Whoever wants to see every call and its raw reply (the check of replies against the headers of the
-# scripts) adds an observer to `dispatcher.client.observers`, in an autouse fixture of session scope
-# below this line: both drivers and every client that a test makes tell it.
+# Sees every call and its raw reply, whichever driver or client of a test makes it, and every key that is left.
+pytest_plugins = ["tests.recording"]
 
 
 @pytest.fixture(params=["sync", "async"])
