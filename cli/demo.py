@@ -29,7 +29,7 @@ Your own flows, in two terminals (without a Redis URL a local broker is started 
 
 @click.command()
 def demo() -> None:
-    """Play through everything once: pool, queues, limits, a worker, thirty runs. Takes some 15 seconds.
+    """Play through everything once: pool, queues, limits, a worker, thirty runs. Takes some ten seconds.
 
     It runs on an embedded broker of its own, in a temporary folder, and leaves nothing behind. The exit code is 0
     only if every run ended as it should and no limit was exceeded.

@@ -25,12 +25,12 @@ def play(console: Console) -> bool:
     started_s = time.monotonic()
     replay = Replay()
     with Stage() as stage:
-        console.print(f"Embedded broker in {stage.folder}", highlight=False)
+        console.print(f"Embedded broker in {stage.folder}", highlight=False, soft_wrap=True)
         stage.make_queues()
         lanes = ", ".join(f"{name} (priority {rank}, {_limit(limit)})" for name, rank, limit in QUEUES)
-        console.print(f"Work pool 'demo' (limit {POOL_LIMIT}) with the queues {lanes}", highlight=False)
+        console.print(f"Work pool 'demo' (limit {POOL_LIMIT}) with the queues {lanes}", highlight=False, soft_wrap=True)
         deployments = stage.deploy()
-        console.print(f"Deployed from the examples: {', '.join(deployments)}", highlight=False)
+        console.print(f"Deployed from the examples: {', '.join(deployments)}", highlight=False, soft_wrap=True)
         stage.start_worker()
         with Show(console) as show:
             parts = show.parts = stage.submit(deployments)

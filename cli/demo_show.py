@@ -6,15 +6,17 @@ the replay of the event stream, as it comes in.
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import median
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from cli import render
 from cli.demo_replay import POOL, Course, Lane, Replay
 from cli.demo_stage import PARTS, POOL_LIMIT, QUEUES, Part
 from dispatcher.states import TERMINAL, State
@@ -24,13 +26,12 @@ SIGNS: dict[State, tuple[str, str, str, str]] = {
     State.SCHEDULED: ("·", ".", "dim", "waiting"),
     State.PENDING: ("○", "o", "cyan", "claimed"),
     State.RUNNING: ("▶", ">", "bold cyan", "running"),
-    State.CANCELLING: ("◌", "-", "yellow", "being cancelled"),
+    State.CANCELLING: ("◌", "-", "yellow", "stopping"),
     State.COMPLETED: ("●", "*", "green", "completed"),
     State.FAILED: ("✗", "x", "red", "failed"),
     State.CRASHED: ("!", "!", "bold red", "crashed"),
     State.CANCELLED: ("⊘", "/", "yellow", "cancelled"),
 }
-COUNTED = (State.COMPLETED, State.FAILED, State.CANCELLED)
 
 
 class Show:
@@ -71,7 +72,7 @@ class Show:
         name = part.deployment if part else run
         return f"{number:>3}/{len(PARTS)}  {course.queue:<9} {name:<22} {course.state.value.lower()}{took}"
 
-    def _table(self, replay: Replay) -> Table:
+    def _table(self, replay: Replay) -> Group:
         table = Table(title=f"Work pool 'demo', limit {POOL_LIMIT}", title_justify="left")
         for title in ("Queue", "Priority", "Slots"):
             table.add_column(title, justify="left" if title == "Queue" else "right", no_wrap=True)
@@ -84,10 +85,9 @@ class Show:
                     signs.append(SIGNS[state][self._plain] + " ", style=SIGNS[state][2])
             table.add_row(name, str(priority), slots(replay.lanes.get(name, Lane())), signs)
         table.add_section()
-        legend = Text(" ").join(Text(f"{sign[self._plain]} {sign[3]}", style=sign[2]) for sign in SIGNS.values())
         table.add_row("", "", slots(replay.lanes[POOL]), "the whole pool")
-        table.caption = legend
-        return table
+        legend = Text(" ").join(Text(f"{sign[self._plain]} {sign[3]}", style=sign[2]) for sign in SIGNS.values())
+        return Group(table, legend)
 
 
 def slots(lane: Lane) -> str:
@@ -99,27 +99,21 @@ def summarize(
     console: Console, replay: Replay, parts: dict[str, Part], findings: list[tuple[bool, str]], took_s: float
 ) -> None:
     """What ran where, how long it waited, and which promises were kept."""
-    table = Table(title="What ran where", title_justify="left")
-    titles = "Queue", "Priority", "Limit", "Most at once", "Completed", "Failed", "Cancelled", "Median wait", "Max wait"
-    for title in titles:
-        table.add_column(title, justify="left" if title == "Queue" else "right")
+    rows = []
     for name, priority, limit in QUEUES:
         courses = [replay.runs[run] for run, part in parts.items() if part.queue == name and run in replay.runs]
         waits_ms = [course.wait_ms for course in courses if course.wait_ms is not None]
-        ends = [sum(course.state is state for course in courses) for state in COUNTED]
-        table.add_row(
-            name,
-            str(priority),
-            "-" if limit is None else str(limit),
-            str(replay.lanes[name].most),
-            *[str(count) for count in ends],
-            f"{median(waits_ms) / 1000:.2f} s" if waits_ms else "-",
-            f"{max(waits_ms) / 1000:.2f} s" if waits_ms else "-",
-        )
-    console.print(table)
-    console.print("All on demo-worker. A wait lasts from submit to the first start: the limits make it, not the clock.")
+        waits = (median(waits_ms), max(waits_ms)) if waits_ms else (0, 0)
+        counts = Counter(course.state.value.lower() for course in courses)
+        peak = replay.lanes[name].most if name in replay.lanes else 0
+        ends = ", ".join(f"{count} {state}" for state, count in counts.items())
+        rows.append((name, priority, f"{peak}/{render.limit(limit)}", ends, *(f"{wait / 1000:.2f}s" for wait in waits)))
+    console.print(
+        "\nWhat ran on demo-worker (peak/limit of slots; median and longest wait for a start):", highlight=False
+    )
+    columns = ("Queue", "Priority", "Peak", "Runs", "Wait", "Longest")
+    render.table(columns, rows, empty="Nothing ran.")
     for kept, text in findings:
         console.print(f"  {'ok  ' if kept else 'FAIL'}  {text}", style="" if kept else "bold red", highlight=False)
-    console.print(
-        f"Took {took_s:.1f} s. The worker and the broker are stopped, their folder is removed.", highlight=False
-    )
+    gone = "The worker and the broker are stopped, their folder is removed."
+    console.print(f"Took {took_s:.1f} s. {gone}", highlight=False, soft_wrap=True)

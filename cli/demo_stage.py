@@ -32,6 +32,7 @@ POOL = "demo"
 POOL_LIMIT = 5
 QUEUES: tuple[tuple[str, int, int | None], ...] = (("critical", 1, 1), ("high", 5, 3), ("low", 10, None))
 DRAIN_TIMEOUT_S = 10
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 NEVER_MS = 3_600_000  # a start so far away that the run is still waiting when it is cancelled
 
 
@@ -160,11 +161,15 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # From here on nothing may come between: a second Ctrl-C would leave a broker behind.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
         try:
             self._end_worker()
         finally:
             self.client.close()
             self._remove()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _end_worker(self) -> None:
         """The second signal makes a worker stop its runs at once; if even that does not help, it is killed."""
