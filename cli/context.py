@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dispatcher.errors import BadRequest, BadValue
+from dispatcher.errors import BadRequest, BadValue, PoolNotFound
 
 if TYPE_CHECKING:
     from dispatcher.client import Client
     from dispatcher.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+TICKS = 50  # calls of `pools.tick` at most, so that a reader is not kept by a pool which never comes to rest
 COMES_LATER = {"sentinel": "Redis Sentinel", "cluster": "Redis Cluster"}
 
 
@@ -109,6 +110,21 @@ def connected() -> Iterator[Client]:
         if not current.is_embedded:
             client.run(broker_facts.check(allow_unsafe=current.settings.allow_unsafe_broker))
         yield client
+
+
+def let_time_pass(client: Client, pool: str) -> None:
+    """Makes what is read next true where no consumer lives: promotes due runs, ends expired leases.
+
+    A pool that does not exist is passed over: reading it says so.
+    """
+    from dispatcher.ops import pools
+
+    try:
+        for _ in range(TICKS):
+            if not client.run(pools.tick(pool)):
+                return
+    except PoolNotFound:
+        return
 
 
 def output_option(command: F) -> F:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -97,3 +97,11 @@ def duration(length_ms: int) -> str:
             rest = seconds % large_s // small_s
             return f"{seconds // large_s}{large}" + (f" {rest}{small}" if rest else "")
     return f"{seconds}s"
+
+
+def outcome(output: str, sentence: str, result: Callable[[], Any]) -> None:
+    """Tells what a command changed: `sentence` to people; `result()`, the thing as it is now, as JSON."""
+    if output == "json":
+        document(result())
+    else:
+        click.echo(sentence)

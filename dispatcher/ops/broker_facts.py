@@ -7,7 +7,6 @@ eviction policy too; CONFIG GET is often forbidden.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from dispatcher.call import Call, Flow
 from dispatcher.errors import BadRequest, BrokerRefused
@@ -24,14 +23,9 @@ class BrokerFacts:
 def read() -> Call[BrokerFacts]:
     """Version and eviction policy."""
 
-    def decode(reply: Any) -> BrokerFacts:
-        # redis-py parses this reply by itself; a driver that does not gives the text.
-        of = (
-            reply
-            if isinstance(reply, dict)
-            else dict(line.split(":", 1) for line in reply.split("\r\n") if ":" in line)
-        )
-        return BrokerFacts(str(of.get("redis_version", "")), str(of.get("maxmemory_policy", "")))
+    def decode(reply: str) -> BrokerFacts:
+        of = dict(line.split(":", 1) for line in reply.splitlines() if ":" in line)
+        return BrokerFacts(of.get("redis_version", ""), of.get("maxmemory_policy", ""))
 
     return Call("INFO", (), (), decode)
 

@@ -1,0 +1,77 @@
+"""What `work-pool` and `work-queue` print alike: the facts of both, the table of queues, previews."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import click
+
+from cli import render
+from dispatcher.models import Pool, Queue, Run
+
+PREVIEW_MOST = 100
+
+
+def start_command(pool: Pool) -> str:
+    """What starts a consumer for this pool."""
+    return f"{'agent' if pool.type == 'agent' else 'worker'} start --pool {pool.name}"
+
+
+def common_details(found: Pool | Queue) -> list[tuple[str, object]]:
+    """The facts that pools and queues share."""
+    counts = found.counts
+    return [
+        ("Status", f"{found.status} ({found.note})" if found.note else found.status),
+        ("Concurrency limit", render.limit(found.limit)),
+        ("Slots used", found.slots_used),
+        ("Waiting", f"{counts.scheduled} ({counts.late} late)"),
+        ("Held", f"{counts.pending} pending, {counts.running} running, {counts.cancelling} cancelling"),
+        ("Description", found.description),
+        ("Created", render.moment(found.created_at_ms)),
+        ("Updated", render.moment(found.updated_at_ms)),
+    ]
+
+
+def show_queues(queues: Iterable[Queue]) -> None:
+    """The table of queues, in the order given."""
+    render.table(
+        ["Name", "Priority", "ID", "Concurrency limit", "Slots used", "Late"],
+        [
+            (
+                render.marked(queue.name, queue.is_paused),
+                queue.priority,
+                queue.id,
+                render.limit(queue.limit),
+                queue.slots_used,
+                queue.counts.late,
+            )
+            for queue in queues
+        ],
+        empty="No work queue matches.",
+        legend=render.PAUSED_LEGEND,
+    )
+
+
+def show_preview(runs: list[Run], hours: float, output: str) -> None:
+    """Prints the runs; one more than are shown tells that there are more, which is said on stderr."""
+    shown = runs[:PREVIEW_MOST]
+    if output == "json":
+        render.document([run.document() for run in shown])
+    else:
+        render.table(
+            ["Scheduled start", "Run ID", "Name", "Deployment", "Queue"],
+            [
+                (
+                    render.marked(render.moment(run.due_at_ms), run.state_name == "Late"),
+                    run.id,
+                    run.name,
+                    run.deployment,
+                    run.queue,
+                )
+                for run in shown
+            ],
+            empty=f"No run is waiting to start within {render.duration(int(hours * 3_600_000))}.",
+            legend="(**) late",
+        )
+    if len(runs) > len(shown):
+        click.echo(f"There are more than these {PREVIEW_MOST}.", err=True)

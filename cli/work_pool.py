@@ -1,0 +1,283 @@
+"""`dispatcher work-pool`: where runs wait.
+
+What a pool may be is decided in `dispatcher/ops/pools.py`. Commands that read let time pass in the pool first, so
+that they tell the truth where no consumer lives.
+"""
+
+from __future__ import annotations
+
+import click
+
+from cli import render
+from cli.context import confirm, connected, let_time_pass, output_option, yes_option
+from cli.pool_tables import PREVIEW_MOST, common_details, show_preview, show_queues, start_command
+from cli.types import DURATION
+from dispatcher.models.pools import DEFAULT_LEASE_MS
+from dispatcher.ops import pools, previews
+
+
+@click.group()
+def work_pool() -> None:
+    """Make, look at and change work pools.
+
+    \b
+    Example:
+      dispatcher work-pool create above-ground --limit 5
+    """
+
+
+@work_pool.command()
+@click.argument("name")
+@click.option("--paused", is_flag=True, help="It hands nothing out until it is resumed.")
+@click.option(
+    "-t",
+    "--type",
+    "pool_type",
+    default="agent",
+    show_default=True,
+    metavar="TYPE",
+    help="agent: for agents; another one, such as process: for workers of that type.",
+)
+@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
+@click.option("--description", default="", help="What it is for.")
+@click.option(
+    "--lease",
+    type=DURATION,
+    default=f"{DEFAULT_LEASE_MS // 1000}s",
+    show_default=True,
+    help="How long a silent consumer keeps its runs, 5s to 1h.",
+)
+@output_option
+def create(
+    name: str, paused: bool, pool_type: str, limit: int | None, description: str, lease: int, output: str
+) -> None:
+    """Make a work pool, with its queue `default`.
+
+    \b
+    Example:
+      dispatcher work-pool create above-ground --type process --limit 5
+    """
+    with connected() as client:
+        pool = client.run(
+            pools.create(name, type=pool_type, description=description, limit=limit, is_paused=paused, lease_ms=lease)
+        )
+    if output == "json":
+        render.document(pool.document())
+        return
+    render.details(
+        [
+            ("Created work pool", render.marked(pool.name, pool.is_paused)),
+            ("ID", pool.id),
+            ("Type", pool.type),
+            ("Concurrency limit", render.limit(pool.limit)),
+            ("Start a consumer", f"dispatcher {start_command(pool)}"),
+            ("Look at it", f"dispatcher work-pool inspect {pool.name}"),
+        ]
+    )
+
+
+@work_pool.command()
+@output_option
+def ls(output: str) -> None:
+    """List the work pools, by name.
+
+    \b
+    Example:
+      dispatcher work-pool ls -o json
+    """
+    with connected() as client:
+        for name in client.run(pools.names()):
+            let_time_pass(client, name)
+        found = client.run(pools.list_all())
+    if output == "json":
+        render.document([pool.document() for pool in found])
+        return
+    render.table(
+        ["Name", "Type", "ID", "Concurrency limit", "Slots used", "Late"],
+        [
+            (
+                render.marked(pool.name, pool.is_paused),
+                pool.type,
+                pool.id,
+                render.limit(pool.limit),
+                pool.slots_used,
+                pool.counts.late,
+            )
+            for pool in found
+        ],
+        empty="There is no work pool. Make one: dispatcher work-pool create NAME",
+        legend=render.PAUSED_LEGEND,
+    )
+
+
+@work_pool.command()
+@click.argument("name")
+@output_option
+def inspect(name: str, output: str) -> None:
+    """Show all of a work pool.
+
+    \b
+    Example:
+      dispatcher work-pool inspect above-ground
+    """
+    with connected() as client:
+        let_time_pass(client, name)
+        pool = client.run(pools.read(name))
+    if output == "json":
+        render.document(pool.document())
+        return
+    render.details(
+        [
+            ("Name", render.marked(pool.name, pool.is_paused)),
+            ("ID", pool.id),
+            ("Type", pool.type),
+            *common_details(pool),
+            ("Lease", render.duration(pool.lease_ms)),
+            ("Start a consumer", f"dispatcher {start_command(pool)}"),
+        ]
+    )
+    click.echo()
+    show_queues(pool.queues)
+
+
+@work_pool.command()
+@click.argument("name")
+@click.option(
+    "--hours", type=click.FloatRange(min=0, max=87_600), default=1.0, show_default=True, help="How far to look ahead."
+)
+@output_option
+def preview(name: str, hours: float, output: str) -> None:
+    """Show the waiting runs that are expected to start soon.
+
+    \b
+    Example:
+      dispatcher work-pool preview above-ground --hours 12
+    """
+    with connected() as client:
+        let_time_pass(client, name)
+        queues = [queue.name for queue in client.run(pools.read(name)).queues]
+        runs = client.run(previews.waiting(name, queues, within_ms=int(hours * 3_600_000), most=PREVIEW_MOST + 1))
+    show_preview(runs, hours, output)
+
+
+@work_pool.command()
+@click.argument("name")
+@click.option("--note", default="", help="Why; shown by inspect and by flow-run why.")
+@output_option
+def pause(name: str, note: str, output: str) -> None:
+    """Let the pool hand nothing out; running runs go on.
+
+    \b
+    Example:
+      dispatcher work-pool pause above-ground --note "database upgrade"
+    """
+    with connected() as client:
+        client.run(pools.pause(name, note))
+        render.outcome(
+            output,
+            f"Work pool {name!r} is paused. Go on: dispatcher work-pool resume {name}",
+            lambda: client.run(pools.read(name)).document(),
+        )
+
+
+@work_pool.command()
+@click.argument("name")
+@output_option
+def resume(name: str, output: str) -> None:
+    """Let a paused pool go on.
+
+    \b
+    Example:
+      dispatcher work-pool resume above-ground
+    """
+    with connected() as client:
+        client.run(pools.resume(name))
+        render.outcome(
+            output,
+            f"Work pool {name!r} is not paused any more.",
+            lambda: client.run(pools.read(name)).document(),
+        )
+
+
+@work_pool.command()
+@click.argument("name")
+@click.option("--description", help="What it is for.")
+@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
+@click.option("--lease", type=DURATION, help="How long a silent consumer keeps its runs, 5s to 1h.")
+@output_option
+def update(name: str, description: str | None, limit: int | None, lease: int | None, output: str) -> None:
+    """Change what is given, and nothing else.
+
+    \b
+    Example:
+      dispatcher work-pool update above-ground --limit 10
+    """
+    if description is None and limit is None and lease is None:
+        raise click.UsageError("Nothing to change: give --description, --limit or --lease.")
+    with connected() as client:
+        client.run(pools.update(name, description=description, limit=limit, lease_ms=lease))
+        render.outcome(output, f"Work pool {name!r} is updated.", lambda: client.run(pools.read(name)).document())
+
+
+# ignore_unknown_options: so that -1 is a number that is refused, not an option that does not exist.
+@work_pool.command("set-concurrency-limit", context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("limit", type=int)
+@output_option
+def set_concurrency_limit(name: str, limit: int, output: str) -> None:
+    """Set how many runs may be held at once; lowering stops none that is.
+
+    \b
+    Example:
+      dispatcher work-pool set-concurrency-limit above-ground 5
+    """
+    with connected() as client:
+        client.run(pools.set_limit(name, limit))
+        render.outcome(
+            output,
+            f"Work pool {name!r} has concurrency limit {limit} now.",
+            lambda: client.run(pools.read(name)).document(),
+        )
+
+
+@work_pool.command("clear-concurrency-limit")
+@click.argument("name")
+@output_option
+def clear_concurrency_limit(name: str, output: str) -> None:
+    """Take the limit away.
+
+    \b
+    Example:
+      dispatcher work-pool clear-concurrency-limit above-ground
+    """
+    with connected() as client:
+        client.run(pools.set_limit(name, None))
+        render.outcome(
+            output,
+            f"Work pool {name!r} has no concurrency limit any more.",
+            lambda: client.run(pools.read(name)).document(),
+        )
+
+
+@work_pool.command()
+@click.argument("name")
+@yes_option
+@click.option("--cancel-runs", is_flag=True, help="Cancel the runs that are not finished.")
+@output_option
+def delete(name: str, yes: bool, cancel_runs: bool, output: str) -> None:
+    """Delete a pool with its queues, deployments and the records of its runs.
+
+    \b
+    Example:
+      dispatcher work-pool delete above-ground --cancel-runs
+    """
+    with connected() as client:
+        client.run(pools.read(name))
+        confirm(f"Delete work pool {name!r} with its queues, deployments and the records of its runs?", yes=yes)
+        cancelled = client.run(pools.delete(name, cancel_runs=cancel_runs))
+    done = f" {cancelled} unfinished runs were cancelled." if cancelled else ""
+    render.outcome(
+        output,
+        f"Work pool {name!r} is deleted.{done}",
+        lambda: {"deleted": name, "cancelled_runs": cancelled},
+    )
