@@ -25,7 +25,7 @@ from dispatcher.errors import BadRequest, BadValue, PoolNotFound
 
 if TYPE_CHECKING:
     from dispatcher.client import Client
-    from dispatcher.settings import Settings
+    from dispatcher.settings import Resolved, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 TICKS = 50  # calls of `pools.tick` at most, so that a reader is not kept by a pool which never comes to rest
@@ -41,12 +41,19 @@ class Session:
     allow_unsafe_broker: bool | None = None
 
     @cached_property
-    def settings(self) -> Settings:
-        """Settings with the options on top. Raises `BadValue`, `BadRequest` for what is wrong in them."""
-        from dispatcher import settings
+    def resolved(self) -> Resolved:
+        """Every setting with the options on top. Raises `BadValue`, `NotFound` for what is wrong in them."""
+        from dispatcher.settings import resolve
 
         given = {"redis_url": self.redis_url, "allow_unsafe_broker": self.allow_unsafe_broker}
-        return settings.load(self.profile, {name: value for name, value in given.items() if value is not None})
+        return resolve(self.profile, {name: value for name, value in given.items() if value is not None})
+
+    @cached_property
+    def settings(self) -> Settings:
+        """As `resolved`, by attribute."""
+        from dispatcher.settings import Settings
+
+        return Settings(**self.resolved.values)
 
     @property
     def is_embedded(self) -> bool:

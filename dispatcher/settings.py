@@ -7,7 +7,7 @@ one TOML file, `profiles.toml` (`settings_file`), under the names of the environ
     [profiles.default]
     DISPATCHER_REDIS_URL = "redis://broker:6379"
 
-`load` gives the values for a process; `Profiles` reads and changes the file. A dataclass and no
+`resolve` gives the values for a process; `Profiles` reads and changes the file. A dataclass and no
 pydantic model, because every command comes through here. A new setting is a field of `Settings`
 with its metadata; everything else follows from it.
 """
@@ -17,8 +17,9 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -126,15 +127,6 @@ def resolve(
     return Resolved(profile, values, sources)
 
 
-def load(
-    profile: str | None = None,
-    given: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Settings:
-    """As `resolve`, without the sources."""
-    return Settings(**resolve(profile, given, environ).values)
-
-
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that look like a setting and are none, each with the setting that it resembles."""
     ours = [variable(name) for name in (*SETTINGS, "profile", "home", "debug")]
@@ -215,12 +207,48 @@ class Profiles:
             raise NotFound(f"profile {profile!r} was not found in {self.file}. There are: {names}.")
         return self.profiles[profile]
 
+    def with_values(self, profile: str, changes: dict[str, str]) -> Profiles:
+        return self._with(profile, self.of(profile) | changes)
+
+    def without_values(self, profile: str, keys: Iterable[str]) -> Profiles:
+        return self._with(profile, {key: text for key, text in self.of(profile).items() if key not in keys})
+
+    def with_profile(self, name: str, source: str | None = None) -> Profiles:
+        """A new profile, empty or with what `source` sets. Raises `BadRequest` for a name that is taken or odd."""
+        if name in self.profiles:
+            raise BadRequest(f"profile {name!r} exists already. Choose another name.")
+        return self._with(_profile_name(name), dict(self.of(source)) if source else {})
+
+    def without_profile(self, name: str) -> Profiles:
+        """Raises `BadRequest` for the active profile, and for `default`, which is always there."""
+        self.of(name)
+        if name in (self.active, DEFAULT_PROFILE):
+            raise BadRequest(
+                f"profile {name!r} cannot be deleted: "
+                + ("every file has it." if name == DEFAULT_PROFILE else "it is active. Use another one first.")
+            )
+        return replace(self, profiles={key: of for key, of in self.profiles.items() if key != name})
+
+    def with_active(self, name: str) -> Profiles:
+        self.of(name)
+        return replace(self, active=name)
+
+    def renamed(self, name: str, new_name: str) -> Profiles:
+        """Raises as `with_profile` and `without_profile`; an active profile stays active."""
+        made = self.with_profile(new_name, name)
+        if made.active == name:
+            made = made.with_active(new_name)
+        return made.without_profile(name)
+
+    def _with(self, profile: str, of: dict[str, str]) -> Profiles:
+        return replace(self, profiles=self.profiles | {profile: of})
+
     def write(self) -> None:
         """Replaces the file as a whole; only its owner may read it, for it may hold passwords. Comments are lost."""
         lines = [f"active = {_quoted(self.active)}"]
         for name, of in sorted(self.profiles.items()):
-            lines += ["", f"[profiles.{_quoted(name)}]"]
-            lines += [f"{_quoted(key)} = {_quoted(value)}" for key, value in sorted(of.items())]
+            lines += ["", f"[profiles.{_key(name)}]"]
+            lines += [f"{_key(key)} = {_quoted(value)}" for key, value in sorted(of.items())]
         self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.file.with_name(f"{self.file.name}.{os.getpid()}")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -228,12 +256,22 @@ class Profiles:
         fresh.replace(self.file)
 
 
+def _profile_name(name: str) -> str:
+    if not name or len(name) > 100 or not name.isprintable() or name != name.strip():
+        raise BadRequest(f"profile name {name[:100]!r} is not valid: give 1 to 100 printable characters.")
+    return name
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text, re.ASCII) else _quoted(text)
+
+
 def _quoted(text: str) -> str:
-    """A TOML basic string, or a bare key where that is enough."""
+    """A TOML basic string: what JSON escapes is escaped alike, but for the delete character."""
     import json
 
     try:
