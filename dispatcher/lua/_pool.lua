@@ -39,7 +39,7 @@ local pool
 do
   local found = call('HMGET', POOL, 'id', 'type', 'limit', 'paused', 'lease_ms', 'deleting', 'note')
   pool = {
-    exists = found[1], type = found[2], limit = tonumber(found[3] or ''), paused = found[4] == '1',
+    exists = found[1], type = found[2], limit = tonumber(found[3] or ''), paused = found[4] == '1' or found[6] == '1',
     lease_ms = tonumber(found[5] or '30000'), deleting = found[6] == '1', note = found[7] or '',
   }
 end

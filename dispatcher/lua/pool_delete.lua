@@ -11,23 +11,27 @@
 -- Cost: O(log N) for each of at most 100 runs; the last step O(queues + consumers)
 if not pool.exists then return { 'NOPOOL' } end
 local queues = call('ZRANGE', QUEUES, 0, -1)
-local held, waiting = call('ZRANGE', LEASES, 0, 99), 0
-for _, queue in ipairs(queues) do waiting = waiting + call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue)) end
-if ARGV[2] ~= '1' and not pool.deleting and waiting + call('ZCARD', LEASES) > 0 then
-  return { 'POOLBUSY', waiting + call('ZCARD', LEASES) }
+local function count_waiting()
+  local count = 0
+  for _, queue in ipairs(queues) do count = count + call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue)) end
+  return count
 end
+local unfinished = count_waiting() + call('ZCARD', LEASES)
+if ARGV[2] ~= '1' and not pool.deleting and unfinished > 0 then return { 'POOLBUSY', unfinished } end
 pass_time()
+local waiting, held = count_waiting(), call('ZRANGE', LEASES, 0, 99) -- only now: leases may just have been reaped
 call('HSET', POOL, 'deleting', 1, 'paused', 1)
 pool.paused = true
-local cancelled, budget = 0, 100
+local drained, budget = 0, 100
 for _, queue in ipairs(queues) do
   local ids = waiting_runs(queue, budget)
   for _, id in ipairs(ids) do cancel_waiting(read_run(id), 'cancelled: its pool is being deleted') end
-  cancelled, budget = cancelled + #ids, budget - #ids
+  drained, budget = drained + #ids, budget - #ids
 end
+local cancelled = drained
 for _, id in ipairs(held) do cancelled = cancelled + (ask_to_stop(read_run(id)) and 1 or 0) end
 settle(1)
-if waiting > cancelled then return { 'deleted', cancelled, 1 } end
+if waiting > drained then return { 'deleted', cancelled, 1 } end
 if call('ZCARD', LEASES) > 0 then return { 'POOLBUSY', call('ZCARD', LEASES) } end
 local finished = call('ZRANGE', BY_START, 0, 99)
 for _, id in ipairs(finished) do erase(read_run(id)) end

@@ -13,7 +13,7 @@ set_fields(POOL, { unpack(ARGV, 2) })
 for place_at = 2, #ARGV, 2 do
   event('pool-set', 'name', ARGV[place_at], 'value', ARGV[place_at + 1])
   if ARGV[place_at] == 'limit' then pool.limit = tonumber(ARGV[place_at + 1]) end
-  if ARGV[place_at] == 'paused' then pool.paused = ARGV[place_at + 1] == '1' end
+  if ARGV[place_at] == 'paused' then pool.paused = ARGV[place_at + 1] == '1' or pool.deleting end
 end
 settle(4)
 return { 'set' }

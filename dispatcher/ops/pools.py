@@ -152,16 +152,25 @@ def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:
     decode = expect("deleted", pool=name)
     key = keyspace.pool(keyspace.checked_name("Work pool", name))
     while True:
-        cancelled_now, left = yield from Call("pool_delete", (key,), (int(cancel_runs),), decode)
+        try:
+            cancelled_now, left = yield from Call("pool_delete", (key,), (int(cancel_runs),), decode)
+        except PoolNotFound:  # a crash or a lost reply may have left it in the directories
+            yield from _forget(name)
+            raise
         cancelled += int(cancelled_now)
         if not int(left):
             break
+    yield from _forget(name)
+    return cancelled
+
+
+def _forget(name: str) -> Flow[None]:
+    """Takes the pool and its deployments out of the directories."""
     yield from Call("SREM", (keyspace.pools(),), (name,), optional)
     directory = yield from Call("HGETALL", (keyspace.deployments(),), (), list)
     stale = [field for field, pool in zip(directory[::2], directory[1::2], strict=True) if pool == name]
     if stale:
         yield from Call("HDEL", (keyspace.deployments(),), tuple(stale), optional)
-    return cancelled
 
 
 def _list_in_directory(name: str) -> Call[None]:
