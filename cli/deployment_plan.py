@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,27 +101,28 @@ def planned(client: Client, drafts: Iterable[Draft], *, check: bool) -> list[Pla
 
 def _plan(client: Client, draft: Draft, *, check: bool) -> Plan:
     seen = signature.seen(draft.input, check=check)
-    name = f"{seen.flow_name}/{draft.name}"
-    deployments.checked_name(name)
+    now_ms = time.time_ns() // 1_000_000
+    deployment = deployments.checked(
+        Deployment(
+            name=f"{seen.flow_name}/{draft.name}",
+            id=new_id(),
+            pool=draft.pool or DEFAULT_POOL,
+            queue=draft.queue or DEFAULT_QUEUE,
+            input=draft.input,
+            description=draft.description,
+            parameter_schema=seen.parameters,
+            created_at_ms=now_ms,
+            updated_at_ms=now_ms,
+        )
+    )
     parameters.check(seen.parameters, draft.input.parameters, flow=f"the flow {seen.flow_name!r}", is_complete=False)
     if draft.pool is not None:
         client.run(pools.read(draft.pool))
     try:
-        before = client.run(deployments.read(name))
+        before = client.run(deployments.read(deployment.name))
     except DeploymentNotFound:
-        before = None
-    now_ms = time.time_ns() // 1_000_000
-    deployment = Deployment(
-        name=name,
-        id=before.id if before else new_id(),
-        pool=draft.pool or DEFAULT_POOL,
-        queue=draft.queue or DEFAULT_QUEUE,
-        input=draft.input,
-        description=draft.description,
-        parameter_schema=seen.parameters,
-        created_at_ms=before.created_at_ms if before else now_ms,
-        updated_at_ms=now_ms,
-    )
+        return Plan(deployment, None, _changes(None, deployment))
+    deployment = replace(deployment, id=before.id, created_at_ms=before.created_at_ms)
     return Plan(deployment, before, _changes(before, deployment))
 
 

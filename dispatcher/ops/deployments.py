@@ -16,12 +16,14 @@ from dispatcher.ops import queues
 from dispatcher.ops.reading import optional
 
 
-def checked_name(name: str) -> str:
-    """`name`, if it is `flow/name` and each part may name something; raises `BadName`."""
-    flow, _, own = name.partition("/")
+def checked(deployment: Deployment) -> Deployment:
+    """The deployment, if its name is `flow/name` and all its names are valid; raises `BadName`."""
+    flow, _, own = deployment.name.partition("/")
     keyspace.checked_name("Flow", flow)
     keyspace.checked_name("Deployment", own)
-    return name
+    keyspace.checked_name("Work pool", deployment.pool)
+    keyspace.checked_name("Work queue", deployment.queue)
+    return deployment
 
 
 def save(deployment: Deployment) -> Flow[bool]:
@@ -29,7 +31,7 @@ def save(deployment: Deployment) -> Flow[bool]:
 
     A deployment of that name in another pool is replaced by this one. Raises `PoolNotFound`, `BadName`.
     """
-    before = yield from _pool_of(checked_name(deployment.name))
+    before = yield from _pool_of(checked(deployment).name)
     made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
     key = keyspace.deployment_set(deployment.pool)
     yield from Call("HSET", (key,), (deployment.name, _stored(deployment)), optional)
