@@ -183,8 +183,13 @@ REASONS: dict[str, type[DispatcherError]] = {
 
 
 def refusal(word: str, found: object = "", **facts: object) -> DispatcherError:
-    """The error for a script's reason word; an unknown word gives `BugFound`."""
+    """The error for a script's reason word; an unknown word gives `BugFound`.
+
+    `found` is what the word brought along; of NOQUEUE it is the queue, which only the script knows when there are many.
+    """
     kind = REASONS.get(word)
     if kind is None:
         return BugFound(f"a script answered {word!r}, which no table knows")
+    if word == "NOQUEUE" and found:
+        facts["queue"] = found
     return kind(found=found, **facts)

@@ -5,7 +5,7 @@
 -- ARGV[2...] per queue: queue, priority
 -- Returns: ranked
 -- Returns: NOPOOL
--- Returns: NOQUEUE
+-- Returns: NOQUEUE queue:str
 -- Returns: COLLIDE
 -- Twice: ranks the same
 -- Cost: O(queues)
@@ -13,7 +13,7 @@ if not pool.exists then return { 'NOPOOL' } end
 local taken, order = {}, {}
 for place_at = 2, #ARGV, 2 do
   local queue, priority = ARGV[place_at], tonumber(ARGV[place_at + 1])
-  if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE' } end
+  if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE', queue } end
   if taken[priority] then return { 'COLLIDE' } end
   taken[priority] = queue
   order[#order + 1] = priority

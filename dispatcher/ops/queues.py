@@ -123,7 +123,7 @@ def set_priorities(pool: str, priorities: Mapping[str, int]) -> Call[None]:
     pairs: list[Arg] = []
     for name, priority in priorities.items():
         pairs += [keyspace.checked_name("Work queue", name), checked_priority(priority)]
-    decode = expect("ranked", pool=pool, queue=", ".join(priorities))
+    decode = expect("ranked", pool=pool)
     key = keyspace.pool(keyspace.checked_name("Work pool", pool))
     return Call("queue_rank", (key,), tuple(pairs), lambda reply: optional(decode(reply)))
 
@@ -146,6 +146,6 @@ def delete(pool: str, name: str, *, move_to: str | None = None, cancel_runs: boo
                 raise
         else:
             return moved
-        decode = expect("drained", pool=pool, queue=move_to or name)
+        decode = expect("drained", pool=pool)
         target = "" if move_to is None else keyspace.checked_name("Work queue", move_to)
         moved += int((yield from Call("queue_drain", (key,), (name, target, BATCH), decode))[0])

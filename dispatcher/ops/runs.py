@@ -21,13 +21,15 @@ from dispatcher.states import HELD, TERMINAL, State
 SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
 PAGE = 100
 MAX_INPUT_BYTES = 512 * 1024
+END_OF_TIME_MS = 2**42  # in the year 2109: a ready run's score holds its time in so many bits
 
 
 def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
     with a known idempotency key, gives the first run's id and changes nothing.
 
-    Raises `PoolNotFound`, `QueueNotFound`, `PoolBeingDeleted`, `BadValue` (input too large, priority out of range).
+    Raises `PoolNotFound`, `QueueNotFound`, `PoolBeingDeleted`, `BadValue` (input too large, priority or start out of
+    range, an id that is not letters and digits).
     """
     if len(runs) > SUBMIT_BATCH:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
@@ -41,7 +43,12 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
             )
         if not 1 <= run.priority <= 1000:
             raise BadValue(f"a run priority of {run.priority} is not possible: give 1 (first) to 1000.")
-        start = f"+{run.delay_ms}" if run.start_at_ms is None else str(run.start_at_ms)
+        if not (run.id.isascii() and run.id.isalnum()):
+            raise BadValue(f"a run id of {run.id!r} is not possible: give letters and digits.")
+        start_ms = run.delay_ms if run.start_at_ms is None else run.start_at_ms
+        if not 0 <= start_ms < END_OF_TIME_MS // (2 if run.start_at_ms is None else 1):
+            raise BadValue(f"a start at {start_ms} ms is not possible: give one between 1970 and 2100.")
+        start = f"+{start_ms}" if run.start_at_ms is None else str(start_ms)
         args += [run.id, run.name, keyspace.checked_name("Work queue", run.queue), run.priority, start]
         args += [run.deployment, run.idempotency_key, text]
     decode = expect("submitted", pool=pool)
