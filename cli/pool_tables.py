@@ -7,9 +7,20 @@ from collections.abc import Iterable
 import click
 
 from cli import render
+from cli.types import HOURS
 from dispatcher.models import Pool, Queue, Run
 
 PREVIEW_MOST = 100
+
+hours_option = click.option(
+    "--hours",
+    "within_ms",
+    type=HOURS,
+    default="1",
+    show_default=True,
+    metavar="N",
+    help="How far to look ahead; what is late is always shown.",
+)
 
 
 def start_command(pool: Pool) -> str:
@@ -52,7 +63,7 @@ def show_queues(queues: Iterable[Queue]) -> None:
     )
 
 
-def show_preview(runs: list[Run], hours: float, output: str) -> None:
+def show_preview(runs: list[Run], within_ms: int, output: str) -> None:
     """Prints the runs; one more than are shown tells that there are more, which is said on stderr."""
     shown = runs[:PREVIEW_MOST]
     if output == "json":
@@ -70,7 +81,7 @@ def show_preview(runs: list[Run], hours: float, output: str) -> None:
                 )
                 for run in shown
             ],
-            empty=f"No run is waiting to start within {render.duration(int(hours * 3_600_000))}.",
+            empty=f"No run is waiting to start within {render.duration(within_ms)}.",
             legend="(**) late",
         )
     if len(runs) > len(shown):

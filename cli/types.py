@@ -7,6 +7,7 @@ since the epoch. Both are what operations take. What cannot be read is wrong usa
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -85,5 +86,23 @@ class Time(Milliseconds):
             self.fail(str(error), param, ctx)
 
 
+class Hours(Milliseconds):
+    """A number of hours, as milliseconds."""
+
+    name = "hours"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            hours = float(value)
+        except ValueError:
+            hours = math.nan
+        if not 0 <= hours <= LONGEST / timedelta(hours=1):  # not a number is neither
+            self.fail(f"{value!r} is not a number of hours from 0 on", param, ctx)
+        return int(hours * 3_600_000)
+
+
 DURATION = Duration()
+HOURS = Hours()
 TIME = Time()

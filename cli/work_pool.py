@@ -10,7 +10,7 @@ import click
 
 from cli import render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
-from cli.pool_tables import PREVIEW_MOST, common_details, show_preview, show_queues, start_command
+from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues, start_command
 from cli.types import DURATION
 from dispatcher.models.pools import DEFAULT_LEASE_MS
 from dispatcher.ops import pools, previews
@@ -142,11 +142,9 @@ def inspect(name: str, output: str) -> None:
 
 @work_pool.command()
 @click.argument("name")
-@click.option(
-    "--hours", type=click.FloatRange(min=0, max=87_600), default=1.0, show_default=True, help="How far to look ahead."
-)
+@hours_option
 @output_option
-def preview(name: str, hours: float, output: str) -> None:
+def preview(name: str, within_ms: int, output: str) -> None:
     """Show the waiting runs that are expected to start soon.
 
     \b
@@ -156,8 +154,8 @@ def preview(name: str, hours: float, output: str) -> None:
     with connected() as client:
         let_time_pass(client, name)
         queues = [queue.name for queue in client.run(pools.read(name)).queues]
-        runs = client.run(previews.waiting(name, queues, within_ms=int(hours * 3_600_000), most=PREVIEW_MOST + 1))
-    show_preview(runs, hours, output)
+        runs = client.run(previews.waiting(name, queues, within_ms=within_ms, most=PREVIEW_MOST + 1))
+    show_preview(runs, within_ms, output)
 
 
 @work_pool.command()

@@ -13,7 +13,7 @@ import click
 
 from cli import render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
-from cli.pool_tables import PREVIEW_MOST, common_details, show_preview, show_queues
+from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues
 from dispatcher.models import DEFAULT_POOL
 from dispatcher.ops import pools, previews, queues
 
@@ -135,11 +135,9 @@ def inspect(name: str, pool: str, output: str) -> None:
 @work_queue.command()
 @click.argument("name")
 @pool_option
-@click.option(
-    "--hours", type=click.FloatRange(min=0, max=87_600), default=1.0, show_default=True, help="How far to look ahead."
-)
+@hours_option
 @output_option
-def preview(name: str, pool: str, hours: float, output: str) -> None:
+def preview(name: str, pool: str, within_ms: int, output: str) -> None:
     """Show the waiting runs of a queue that are expected to start soon.
 
     \b
@@ -149,8 +147,8 @@ def preview(name: str, pool: str, hours: float, output: str) -> None:
     with connected() as client:
         let_time_pass(client, pool)
         queue = _named(client, pool, name)
-        runs = client.run(previews.waiting(pool, [queue], within_ms=int(hours * 3_600_000), most=PREVIEW_MOST + 1))
-    show_preview(runs, hours, output)
+        runs = client.run(previews.waiting(pool, [queue], within_ms=within_ms, most=PREVIEW_MOST + 1))
+    show_preview(runs, within_ms, output)
 
 
 @work_queue.command()

@@ -1,0 +1,166 @@
+"""`dispatcher work-pool`, as users see it: every command, as words and as JSON."""
+
+import re
+
+import pytest
+
+from dispatcher.client import Client
+from dispatcher.ops import pools
+from tests.cli.conftest import Submit
+from tests.cli.project import Project
+
+FIELDS = {
+    "id", "name", "type", "description", "is_paused", "note", "concurrency_limit", "slots_used", "status",
+    "base_job_template", "lease_seconds", "counts", "created", "updated",
+}  # fmt: skip
+
+
+def test_create_tells_what_to_do_next(project: Project) -> None:
+    lines = project.done("work-pool", "create", "above-ground", "--limit", "5").stdout.splitlines()
+    pool = project.json("work-pool", "inspect", "above-ground")
+    assert lines == [
+        "Created work pool: above-ground",
+        f"ID:                {pool['id']}",
+        "Type:              agent",
+        "Concurrency limit: 5",
+        "Start a consumer:  dispatcher agent start --pool above-ground",
+        "Look at it:        dispatcher work-pool inspect above-ground",
+    ]
+
+
+def test_create_with_every_option(project: Project) -> None:
+    pool = project.json(
+        *("work-pool", "create", "below", "-t", "process", "-l", "0", "--paused", "--description", "Tubes"),
+        *("--lease", "1m"),
+    )
+    assert set(pool) == FIELDS
+    assert pool == project.json("work-pool", "inspect", "below")
+    assert (pool["type"], pool["description"], pool["lease_seconds"]) == ("process", "Tubes", 60)
+    assert (pool["concurrency_limit"], pool["is_paused"], pool["status"]) == (0, True, "paused")
+    assert pool["counts"] == {"scheduled": 0, "late": 0, "pending": 0, "running": 0, "cancelling": 0}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", pool["created"])
+
+
+def test_a_typed_pool_is_for_workers(project: Project) -> None:
+    assert (
+        "dispatcher worker start --pool below" in project.done("work-pool", "create", "below", "-t", "process").stdout
+    )
+
+
+def test_ls_is_sorted_and_marks_what_is_paused(project: Project, client: Client) -> None:
+    for name, limit, is_paused in (("c", None, False), ("a", 0, True), ("b", 7, False)):
+        client.run(pools.create(name, limit=limit, is_paused=is_paused))
+    found = project.json("work-pool", "ls")
+    assert [(pool["name"], pool["concurrency_limit"]) for pool in found] == [("a", 0), ("b", 7), ("c", None)]
+    header, *rows, legend = project.done("work-pool", "ls").stdout.splitlines()
+    assert re.split(r" {2,}", header) == ["NAME", "TYPE", "ID", "CONCURRENCY LIMIT", "SLOTS USED", "LATE"]
+    ids = [pool["id"] for pool in found]
+    assert [re.split(r" {2,}", row) for row in rows] == [
+        ["a (**)", "agent", ids[0], "0", "0", "0"],
+        ["b", "agent", ids[1], "7", "0", "0"],
+        ["c", "agent", ids[2], "-", "0", "0"],
+    ]
+    assert legend == "(**) paused"
+
+
+def test_ls_of_nothing(project: Project) -> None:
+    assert project.json("work-pool", "ls") == []
+    assert "dispatcher work-pool create" in project.done("work-pool", "ls").stdout
+
+
+def test_what_is_late_is_told_where_no_consumer_lives(project: Project, client: Client, submit: Submit) -> None:
+    client.run(pools.create("p"))
+    submit("p", start_at_ms=1_700_000_000_000)
+    submit("p")
+    submit("p", delay_ms=3_600_000)
+    assert project.json("work-pool", "inspect", "p")["counts"] == {
+        "scheduled": 3, "late": 1, "pending": 0, "running": 0, "cancelling": 0,
+    }  # fmt: skip
+    text = project.done("work-pool", "inspect", "p").stdout
+    assert "Waiting:           3 (1 late)" in text
+    assert "not_ready" in text
+    assert "default" in text
+
+
+def test_pause_with_a_note_and_resume(project: Project, client: Client) -> None:
+    client.run(pools.create("p"))
+    assert "dispatcher work-pool resume p" in project.done("work-pool", "pause", "p", "--note", "moving").stdout
+    paused = project.json("work-pool", "inspect", "p")
+    assert (paused["is_paused"], paused["note"], paused["status"]) == (True, "moving", "paused")
+    assert "paused (moving)" in project.done("work-pool", "inspect", "p").stdout
+    resumed = project.json("work-pool", "resume", "p")
+    assert (resumed["is_paused"], resumed["note"]) == (False, "")
+    assert project.json("work-pool", "pause", "p")["is_paused"]
+
+
+def test_update_changes_only_what_is_given(project: Project, client: Client) -> None:
+    before = client.run(pools.create("p", description="old", limit=3)).document()
+    after = project.json("work-pool", "update", "p", "--limit", "0")
+    assert after | {"updated": 0} == before | {"updated": 0, "concurrency_limit": 0}
+    project.done("work-pool", "update", "p", "--description", "", "--lease", "2m")
+    found = project.json("work-pool", "inspect", "p")
+    assert (found["description"], found["concurrency_limit"], found["lease_seconds"]) == ("", 0, 120)
+    assert "Nothing to change" in project.refused("work-pool", "update", "p", code=2)
+
+
+def test_limits_are_set_and_cleared(project: Project, client: Client) -> None:
+    client.run(pools.create("p"))
+    project.done("work-pool", "set-concurrency-limit", "p", "0")
+    assert project.json("work-pool", "inspect", "p")["concurrency_limit"] == 0
+    assert "Concurrency limit: 0" in project.done("work-pool", "inspect", "p").stdout
+    assert project.json("work-pool", "set-concurrency-limit", "p", "4")["concurrency_limit"] == 4
+    assert project.json("work-pool", "clear-concurrency-limit", "p")["concurrency_limit"] is None
+    assert "Concurrency limit: -" in project.done("work-pool", "inspect", "p").stdout
+
+
+def test_delete(project: Project, client: Client, submit: Submit) -> None:
+    for name in ("p", "q"):
+        client.run(pools.create(name))
+    assert project.done("work-pool", "delete", "p", "--yes").stdout == "Work pool 'p' is deleted.\n"
+    submit("q")
+    assert "--cancel-runs" in project.refused("work-pool", "delete", "q", "--yes")
+    assert project.json("work-pool", "delete", "q", "--yes", "--cancel-runs") == {"deleted": "q", "cancelled_runs": 1}
+    assert project.json("work-pool", "ls") == []
+
+
+def test_delete_asks_nobody_where_nobody_is(project: Project, client: Client) -> None:
+    client.run(pools.create("p"))
+    assert "give --yes" in project.refused("work-pool", "delete", "p", stdin="y\n")
+    assert client.run(pools.names()) == ["p"]
+
+
+def test_preview_counts_the_window(project: Project, client: Client, submit: Submit) -> None:
+    client.run(pools.create("p"))
+    late = submit("p", start_at_ms=1_700_000_000_000, name="late-one")
+    now = submit("p", name="now-one")
+    soon = submit("p", delay_ms=30 * 60_000, name="soon-one")
+    later = submit("p", delay_ms=90 * 60_000, name="later-one")
+
+    def previewed(*words: str) -> list[str]:
+        return [run["id"] for run in project.json("work-pool", "preview", "p", *words)]
+
+    assert previewed() == [late, now, soon]
+    assert previewed("--hours", "2") == [late, now, soon, later]
+    assert previewed("--hours", "0.25") == [late, now]
+    header, *rows, legend = project.done("work-pool", "preview", "p").stdout.splitlines()
+    assert re.split(r" {2,}", header) == ["SCHEDULED START", "RUN ID", "NAME", "DEPLOYMENT", "QUEUE"]
+    assert ["(**)" in row for row in rows] == [True, False, False]
+    assert re.split(r" {2,}", rows[0])[1:] == [late, "late-one", "-", "default"]
+    assert legend == "(**) late"
+    assert [run["id"] for run in project.json("work-queue", "preview", "default", "-p", "p")] == [late, now, soon]
+
+
+def test_preview_says_when_there_is_more(project: Project, client: Client, submit: Submit) -> None:
+    client.run(pools.create("p"))
+    expected = [submit("p", delay_ms=1000 * number) for number in range(1, 103)]
+    answer = project.done("work-pool", "preview", "p", "-o", "json")
+    assert [run["id"] for run in answer.json] == expected[:100]
+    assert answer.stderr == "There are more than these 100.\n"
+    client.run(pools.create("empty"))
+    assert "within 2h" in project.done("work-pool", "preview", "empty", "--hours", "2").stdout
+
+
+@pytest.mark.parametrize("words", [("--hours", "-1"), ("--hours", "soon"), ("--hours", "nan")])
+def test_preview_of_an_odd_window(project: Project, client: Client, words: tuple[str, str]) -> None:
+    client.run(pools.create("p"))
+    project.refused("work-pool", "preview", "p", *words, code=2)
