@@ -27,11 +27,12 @@ from agent.outcome import Stop
 from agent.patience import Patience
 from dispatcher import __version__
 from dispatcher.aio import AsyncClient
+from dispatcher.call import Flow
 from dispatcher.client import Client
 from dispatcher.errors import BrokerRefused, BrokerUnavailable, ConsumerUnknown, PoolNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import Claim, Claimed, Consumer, Pool
-from dispatcher.ops import consumers, leases
+from dispatcher.ops import broker_facts, consumers, leases, pools
 
 T = TypeVar("T")
 Opening = Callable[[Patience, Options], Awaitable[Pool]]  # finds or makes the pool, or raises why it cannot be served
@@ -65,6 +66,8 @@ async def _introduced(
     kind: str, options: Options, opening: Opening, patience: Patience
 ) -> tuple[Consumer, Sequence[str]]:
     """This process as the pool will know it, and the ids of its dead predecessors."""
+    # A server that refuses (a wrong password) or must not be used is told at once; one that is away is waited for.
+    await patience.run(lambda: _entrusted(options), until_accepted=False)
     pool = await opening(patience, options)
     pid, host = os.getpid(), identity.host()
     me = Consumer(
@@ -85,6 +88,11 @@ async def _introduced(
     rows = await patience.run(lambda: consumers.list_all(pool.name))
     me = succession.named(me, rows, is_chosen=options.name is not None)
     return me, succession.predecessors(me, rows)
+
+
+def _entrusted(options: Options) -> Flow[None]:
+    yield from broker_facts.check(allow_unsafe=options.allows_unsafe_broker)
+    yield from pools.names()
 
 
 class ConsumerLoop:

@@ -24,6 +24,7 @@ class Options:
     query_s: float = 15.0
     grace_s: float = 10.0
     drain_timeout_s: float | None = None
+    allows_unsafe_broker: bool = False
     is_run_once: bool = False
     is_output_shown: bool = True
 

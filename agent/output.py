@@ -125,7 +125,9 @@ class Output:
             self._rest = b""
         self._is_closed = True
         self._stir.set()
-        await self._sender
+        await asyncio.wait({self._sender})
+        if not self._sender.cancelled():
+            self._sender.result()
 
     def abandon(self) -> None:
         """Nobody wants the output any more."""

@@ -9,7 +9,6 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
@@ -37,7 +36,7 @@ class Asked:
     prefetch_seconds: float | None
     run_once: bool
     hide_welcome: bool
-    drain_timeout: timedelta | None
+    drain_timeout: int | None  # ms
     grace_seconds: float
     stream_output: bool
     api: str | None
@@ -104,7 +103,8 @@ def words(kind: str, asked: Asked) -> dict[str, Any]:
         "prefetch_s": prefetch_s if asked.prefetch_seconds is None else asked.prefetch_seconds,
         "query_s": settings.agent_query_seconds if kind == "agent" else settings.worker_query_seconds,
         "grace_s": asked.grace_seconds,
-        "drain_timeout_s": None if asked.drain_timeout is None else asked.drain_timeout.total_seconds(),
+        "drain_timeout_s": None if asked.drain_timeout is None else asked.drain_timeout / 1000,
+        "allows_unsafe_broker": settings.allow_unsafe_broker,
         "is_run_once": asked.run_once,
         "is_output_shown": asked.stream_output,
     }

@@ -149,10 +149,11 @@ class ProcessJob:
     async def wait(self) -> Ended:
         await _ended(self._process)
         with self._burying:
-            _signal_group(self.pid, signal.SIGKILL)
-            self._guarding.discard(self.pid)
-            self._process.wait()
-            self._is_buried = True
+            if not self._is_buried:
+                _signal_group(self.pid, signal.SIGKILL)
+                self._guarding.discard(self.pid)
+                self._process.wait()
+                self._is_buried = True
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._stir.set()

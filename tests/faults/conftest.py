@@ -1,0 +1,17 @@
+"""What tests of consumers under faults share: a pool with a project folder, and real consumers to break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.consumers import Scene, opened
+
+
+@pytest.fixture
+def scene(redis_url: str, tmp_path: Path) -> Iterator[Scene]:
+    """A pool of type `process`."""
+    with opened(redis_url, tmp_path) as scene:
+        yield scene
