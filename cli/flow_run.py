@@ -7,7 +7,6 @@ run's pool is ticked, so that the truth is told also where no consumer lives who
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,8 +61,8 @@ def ls(
     pool: str | None,
     queue: str,
     limit: int,
-    before: datetime | None,
-    after: datetime | None,
+    before: int | None,
+    after: int | None,
     output: str,
 ) -> None:
     """List runs, the latest expected start first.
@@ -85,8 +84,8 @@ def ls(
                     states=frozenset(State(state) for state in states),
                     deployment=name,
                     queue=queue,
-                    due_before_ms=_ms(before),
-                    due_after_ms=_ms(after),
+                    due_before_ms=before,
+                    due_after_ms=after,
                     most=limit,
                 )
             )
@@ -108,10 +107,6 @@ def ls(
     ]
     columns = ("Name", "ID", "Deployment", "State", "Queue", "Expected start", "Run time")
     render.table(columns, rows, empty="No runs.")
-
-
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
 
 
 def _took(run: Run) -> str | None:

@@ -10,7 +10,6 @@ import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -131,8 +130,8 @@ def submit_options(command: Command) -> Command:
 class Request:
     """What the options of `submit_options` said, checked."""
 
-    start_in: timedelta | None
-    start_at: datetime | None
+    start_in: int | None  # ms
+    start_at: int | None  # ms since the epoch
     tags: tuple[str, ...]
     queue: str | None
     priority: int | None
@@ -159,8 +158,8 @@ class Request:
             input=wanted,
             deployment=deployment,
             priority=self.priority or DEFAULT_PRIORITY,
-            start_at_ms=None if self.start_at is None else int(self.start_at.timestamp() * 1000),
-            delay_ms=0 if self.start_in is None else int(self.start_in.total_seconds() * 1000),
+            start_at_ms=self.start_at,
+            delay_ms=self.start_in or 0,
             idempotency_key=self.idempotency_key,
         )
 

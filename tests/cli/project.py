@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redis
-
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 30
 
@@ -67,11 +65,11 @@ class Project:
             text=True,
         )
 
-    def typed(self, *words: str, stdin: str = "") -> Answer:
+    def typed(self, *words: str, stdin: str = "", patience_s: float = PATIENCE_S) -> Answer:
         """Types the command and waits for its end."""
         process = self.start(*words)
         try:
-            stdout, stderr = process.communicate(stdin, timeout=PATIENCE_S)
+            stdout, stderr = process.communicate(stdin, timeout=patience_s)
         finally:
             process.kill()
             process.wait()
@@ -95,12 +93,6 @@ class Project:
         assert (answer.code, answer.stdout) == (code, ""), f"{answer.code}\n{answer.stdout}\n{answer.stderr}"
         return answer.stderr
 
-    def stored(self) -> dict[str, bytes]:
-        """All that Redis holds: what must not have changed after a refusal. Only when a script last ran is left out."""
-        with redis.Redis.from_url(self.redis_url) as connection:
-            keys = sorted(key for key in connection.scan_iter() if not key.endswith(b":state"))
-            return {key.decode(): connection.dump(key) for key in keys}
-
     def work(self, pool: str = "default-agent-pool") -> None:
         """An agent runs what is ready in the pool now, and leaves."""
         self.done("agent", "start", "--pool", pool, "--run-once", "--hide-welcome")
@@ -112,9 +104,19 @@ class Project:
         try:
             yield
         finally:
-            for _ in range(2):
+            self._end(process)
+
+    @staticmethod
+    def _end(process: "subprocess.Popen[str]") -> None:
+        """The first signal lets runs go on, the second stops them; two at once would be one."""
+        try:
+            for patience_s in (1, PATIENCE_S):
                 process.terminate()
-            try:
-                process.communicate(timeout=PATIENCE_S)
-            finally:
-                process.kill()
+                try:
+                    process.communicate(timeout=patience_s)
+                except subprocess.TimeoutExpired:
+                    continue
+                return
+        finally:
+            process.kill()
+            process.communicate()

@@ -1,10 +1,10 @@
 """`dispatcher deploy` from options: what is stored, what is said, and that a refusal changes nothing."""
 
-from pathlib import Path
-
 import pytest
+import redis
 
 from tests.cli.project import Project
+from tests.dumps import unchanged
 
 FLOW = "flows/etl.py:load_day"
 CODE = """
@@ -19,8 +19,7 @@ NUMBER = 5
 
 
 @pytest.fixture
-def project(tmp_path: Path, redis_url: str) -> Project:
-    project = Project(tmp_path, redis_url)
+def project(project: Project) -> Project:
     project.write("flows/etl.py", CODE)
     return project
 
@@ -83,17 +82,15 @@ def test_again_updates_in_place(project: Project) -> None:
     assert after["updated"] > first["updated"]
 
 
-def test_dry_run_shows_and_changes_nothing(project: Project) -> None:
-    before = project.stored()
-    said = project.done("deploy", FLOW, "--dry-run", "--tag", "etl").stdout
+def test_dry_run_shows_and_changes_nothing(project: Project, server_connection: redis.Redis) -> None:
+    with unchanged(server_connection):
+        said = project.done("deploy", FLOW, "--dry-run", "--tag", "etl").stdout
     assert "'load-day/default' would be created" in said
     assert '  + tags: ["etl"]' in said
-    assert project.stored() == before
     project.done("deploy", FLOW)
-    before = project.stored()
-    document = project.json("deploy", FLOW, "--dry-run", "--tag", "etl")
+    with unchanged(server_connection):
+        document = project.json("deploy", FLOW, "--dry-run", "--tag", "etl")
     assert document["changes"] == {"tags": {"before": [], "after": ["etl"]}}
-    assert project.stored() == before
 
 
 def test_a_command(project: Project) -> None:
@@ -131,12 +128,13 @@ def test_code_that_is_only_on_the_consumers_hosts(project: Project) -> None:
         ((), ("There is nothing to deploy", "no deployment.yaml")),
     ],
 )  # fmt: skip
-def test_refused_and_nothing_changed(project: Project, words: tuple[str, ...], messages: tuple[str, ...]) -> None:
-    before = project.stored()
-    told = project.refused("deploy", *words)
+def test_refused_and_nothing_changed(
+    project: Project, server_connection: redis.Redis, words: tuple[str, ...], messages: tuple[str, ...]
+) -> None:
+    with unchanged(server_connection):
+        told = project.refused("deploy", *words)
     for message in messages:
         assert message in told
-    assert project.stored() == before
 
 
 @pytest.mark.parametrize(
@@ -154,10 +152,9 @@ def test_refused_and_nothing_changed(project: Project, words: tuple[str, ...], m
         ((FLOW, "--timeout-seconds", "0"), "0"),
     ],
 )
-def test_wrong_usage(project: Project, words: tuple[str, ...], message: str) -> None:
-    before = project.stored()
-    assert message in project.refused("deploy", *words, code=2)
-    assert project.stored() == before
+def test_wrong_usage(project: Project, server_connection: redis.Redis, words: tuple[str, ...], message: str) -> None:
+    with unchanged(server_connection):
+        assert message in project.refused("deploy", *words, code=2)
 
 
 def test_a_flow_that_fails_at_import_is_shown(project: Project) -> None:

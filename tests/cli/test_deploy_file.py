@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.cli.project import Project
+from tests.dumps import unchanged
 
 TWO = """deployments:
   - name: nightly
@@ -22,8 +24,7 @@ TWO = """deployments:
 
 
 @pytest.fixture
-def project(tmp_path: Path, redis_url: str) -> Project:
-    project = Project(tmp_path, redis_url)
+def project(project: Project) -> Project:
     project.write("code/etl.py", "def load(day): return day\n")
     project.done("work-pool", "create", "above")
     return project
@@ -76,20 +77,20 @@ def test_a_name_that_the_file_does_not_have(project: Project) -> None:
         (TWO.replace("tags: [etl]", "tags: [etl"), "deployment.yaml:7: not valid YAML"),
     ],
 )  # fmt: skip
-def test_one_fault_and_nothing_is_deployed(project: Project, text: str, message: str) -> None:
+def test_one_fault_and_nothing_is_deployed(
+    project: Project, server_connection: redis.Redis, text: str, message: str
+) -> None:
     project.write("code/deployment.yaml", text)
-    before = project.stored()
-    told = project.refused("deploy", "-f", "code/deployment.yaml")
+    with unchanged(server_connection):
+        told = project.refused("deploy", "-f", "code/deployment.yaml")
     assert f"code/{message}" in told
-    assert project.stored() == before
 
 
 def test_a_file_that_is_not_there(project: Project) -> None:
     assert "none.yaml cannot be read: No such file" in project.refused("deploy", "-f", "none.yaml")
 
 
-def test_the_examples_deploy(tmp_path: Path, redis_url: str) -> None:
-    project = Project(tmp_path, redis_url)
+def test_the_examples_deploy(project: Project) -> None:
     files = sorted((Path(__file__).parents[2] / "examples").glob("*/deployment.yaml"))
     assert len(files) >= 4
     for file in files:
