@@ -24,15 +24,26 @@ NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff a
 
 @click.command()
 @click.argument("entrypoint", required=False)
-@click.option("-f", "--file", help="The file to read.  [default: deployment.yaml, when nothing else says what to run]")
-@click.option("-n", "--name", help="Its name; with a file: only the one of that name.  [default: default]")
-@click.option("-p", "--pool", help="The work pool; it must exist.  [default: default-agent-pool]")
-@click.option("-q", "--work-queue", "queue", help="The work queue; made when it is missing.  [default: default]")
-@click.option("--command", help="A command line instead of a flow; quotes in it work as in a shell.")
+@click.option(
+    "-f",
+    "--file",
+    metavar="FILE",
+    help="The file to read.  [default: deployment.yaml, when nothing else says what to run]",
+)
+@click.option(
+    "-n", "--name", metavar="NAME", help="Its name; with a file: only the one of that name.  [default: default]"
+)
+@click.option("-p", "--pool", metavar="NAME", help="The work pool; it must exist.  [default: default-agent-pool]")
+@click.option(
+    "-q", "--work-queue", "queue", metavar="NAME", help="The work queue; made when it is missing.  [default: default]"
+)
+@click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
 @submission.parameter_options()
 @click.option("--tag", "tags", multiple=True, help="A tag, repeatable.")
 @click.option("--description", help="What it is for.")
-@click.option("--path", help="The code folder on the consumers' hosts.  [default: the current folder]")
+@click.option(
+    "--path", metavar="FOLDER", help="The code folder on the consumers' hosts.  [default: the current folder]"
+)
 @submission.execution_options
 @click.option("--no-check", is_flag=True, help="Do not import the flow here: its code is only on the consumers' hosts.")
 @click.option("--dry-run", is_flag=True, help="Check, show what would change, and change nothing.")

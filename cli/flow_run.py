@@ -46,17 +46,22 @@ def _found(client: Client, text: str) -> Run:
 
 @flow_run.command()
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice(list(State), case_sensitive=False), help="Repeatable."
+    "--state",
+    "states",
+    metavar="STATE",
+    multiple=True,
+    type=click.Choice([state.value for state in State], case_sensitive=False),
+    help=f"{', '.join(State)}; repeatable.",
 )
-@click.option("--deployment", help="Only its runs.")
-@click.option("--pool", help="Only this work pool.")
-@click.option("--queue", default="", help="Only work queues of this name.")
+@click.option("--deployment", metavar="NAME", help="Only its runs.")
+@click.option("--pool", metavar="NAME", help="Only this work pool.")
+@click.option("--queue", metavar="NAME", default="", help="Only work queues of this name.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
 @click.option("--before", type=TIME, help="Expected to start before then.")
 @click.option("--after", type=TIME, help="Expected to start then or later.")
 @output_option
 def ls(
-    states: tuple[State, ...],
+    states: tuple[str, ...],
     deployment: str | None,
     pool: str | None,
     queue: str,

@@ -17,9 +17,9 @@ from cli.context import connected, output_option
 
 @click.command()
 @click.argument("entrypoint", required=False)
-@click.option("--command", help="A command line instead of a flow; quotes in it work as in a shell.")
-@click.option("--pool", help="The work pool.  [default: default-agent-pool, made when it is missing]")
-@click.option("--path", help="The code folder on the consumer's host.  [default: the current folder]")
+@click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
+@click.option("--pool", metavar="NAME", help="The work pool.  [default: default-agent-pool, made when it is missing]")
+@click.option("--path", metavar="FOLDER", help="The code folder on the consumer's host.  [default: the current folder]")
 @submission.parameter_options("-p")
 @submission.submit_options
 @submission.execution_options

@@ -114,10 +114,15 @@ def submit_options(command: Command) -> Command:
     """Everything that can be said about one run; the command gets it as keywords for `Request`."""
     for option in (
         click.option("--watch", is_flag=True, help="Show state and log live; exit code 1 unless it is COMPLETED."),
-        click.option("--name", help="Name of the run; two random words otherwise."),
-        click.option("--idempotency-key", default="", help="The same key again gives the first run, not a new one."),
+        click.option("--name", metavar="NAME", help="Name of the run; two random words otherwise."),
+        click.option(
+            "--idempotency-key",
+            metavar="KEY",
+            default="",
+            help="The same key again gives the first run, not a new one.",
+        ),
         click.option("--priority", type=click.IntRange(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
-        click.option("-q", "--work-queue", "queue", help="Another queue of the pool; it must exist."),
+        click.option("-q", "--work-queue", "queue", metavar="NAME", help="Another queue of the pool; it must exist."),
         click.option("--tag", "tags", multiple=True, help="A tag, repeatable."),
         click.option("--start-at", type=TIME, help="Start then: ISO 8601; without a zone, local time."),
         click.option("--start-in", type=DURATION, help="Start so much later: 90, 30m, 1h30m."),
