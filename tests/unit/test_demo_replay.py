@@ -1,6 +1,8 @@
 """The judge of the demo must be able to say no: it is shown streams that keep the limits, and streams that do not."""
 
+from cli.demo_play import judged
 from cli.demo_replay import POOL, Replay
+from cli.demo_stage import PARTS
 from dispatcher.models import Event
 from dispatcher.states import State
 
@@ -77,3 +79,13 @@ def test_cancelling_holds_its_slot_and_a_retry_does_not() -> None:
     assert replay.lanes["q"].holders == {"a"}
     replay.feed(stream("finished a q CANCELLED"))
     assert replay.lanes["q"].holders == set()
+
+
+def test_without_events_no_promise_counts_as_kept() -> None:
+    findings = judged(Replay(), {"a": PARTS[0]}, worker_code=None)
+    assert [kept for kept, _ in findings] == [False] * len(findings)
+
+
+def test_a_run_that_ended_otherwise_is_told() -> None:
+    replay = replayed("submitted a low SCHEDULED", "claimed a low PENDING", "finished a low CRASHED")
+    assert (False, "0 of 1 runs ended as they should") in judged(replay, {"a": PARTS[0]}, worker_code=0)

@@ -1,0 +1,70 @@
+"""Deployments: kept with their pool, found by full or plain name, replaced, moved, deleted."""
+
+from dataclasses import replace
+
+import pytest
+
+from dispatcher.errors import AmbiguousName, BadName, DeploymentNotFound, PoolNotFound
+from dispatcher.models import Deployment, RunInput
+from dispatcher.ops import deployments, pools, runs
+from tests.scene import POOL, Scene
+
+NIGHTLY = Deployment(
+    name="load/nightly",
+    id="01",
+    pool=POOL,
+    queue="high",
+    input=RunInput(entrypoint="etl.py:load", path="/srv", parameters={"day": [1, None]}, tags=("etl",), retries=2),
+    description="Loads the day",
+    parameter_schema={"properties": {"day": {}}, "required": ["day"], "additionalProperties": False},
+    created_at_ms=5,
+    updated_at_ms=6,
+)
+
+
+def test_what_is_saved_is_read(scene: Scene) -> None:
+    assert scene.run(deployments.save(NIGHTLY)) is True, "its queue was made"
+    assert scene.run(deployments.save(NIGHTLY)) is False
+    assert scene.run(deployments.read("load/nightly")) == NIGHTLY
+    assert scene.run(deployments.read("nightly")) == NIGHTLY
+    assert scene.run(deployments.list_all()) == [NIGHTLY]
+    assert list(scene.priorities()) == ["default", "high"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "nightly"}, {"name": "a/b/c"}, {"name": "/b"}, {"name": "a b/c"}, {"queue": "a/b"}, {"pool": "{x}"}],
+    ids=str,
+)
+def test_names_are_checked(scene: Scene, change: dict[str, str]) -> None:
+    scene.refused(deployments.save(replace(NIGHTLY, **change)), BadName)  # type: ignore[arg-type]
+
+
+def test_a_pool_that_is_not_there(scene: Scene) -> None:
+    scene.refused(deployments.save(replace(NIGHTLY, pool="nope")), PoolNotFound)
+
+
+def test_a_plain_name_that_two_flows_have(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    scene.run(deployments.save(replace(NIGHTLY, name="clean/nightly")))
+    scene.refused(deployments.read("nightly"), AmbiguousName, "clean/nightly, load/nightly")
+    assert scene.run(deployments.full_name("gone/nightly")) == "gone/nightly", "what has the form is not looked up"
+    scene.refused(deployments.full_name("weekly"), DeploymentNotFound)
+
+
+def test_moved_to_another_pool_it_is_in_one_place(scene: Scene) -> None:
+    scene.run(pools.create("other"))
+    scene.run(deployments.save(NIGHTLY))
+    moved = replace(NIGHTLY, pool="other")
+    scene.run(deployments.save(moved))
+    assert scene.run(deployments.list_all()) == [moved]
+    assert scene.run(deployments.read("nightly")) == moved
+
+
+def test_deleted_its_runs_stay(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    run = scene.submit("high", deployment="load/nightly")
+    scene.run(deployments.delete("nightly"))
+    scene.refused(deployments.read("load/nightly"), DeploymentNotFound)
+    scene.refused(deployments.delete("load/nightly"), DeploymentNotFound)
+    assert [found.id for found in scene.run(runs.list_pool(POOL, deployment="load/nightly"))] == [run]
