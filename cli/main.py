@@ -50,7 +50,7 @@ EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
     (OSError, 1),  # a file that cannot be read or written
 )
 INTERRUPTED = 130  # what shells report for a command that Ctrl-C ended
-BROKEN_PIPE = 141  # what they report for one whose reader went away
+BROKEN_PIPE = 1  # the reader went away; click decides the same while a command writes
 
 
 class LazyGroup(click.Group):
