@@ -6,6 +6,8 @@ names another.
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from cli import render
@@ -50,15 +52,21 @@ def ls(output: str) -> None:
 @profile.command()
 @click.argument("name")
 @click.option("--from", "source", metavar="NAME", help="Start with the settings of this one.")
-def create(name: str, source: str | None) -> None:
+@output_option
+def create(name: str, source: str | None, output: str) -> None:
     """Make a profile.
 
     \b
     Example:
       dispatcher profile create staging --from production
     """
-    Profiles.read().with_profile(name, source).write()
-    click.echo(f"Profile {name!r} is made. Use it: dispatcher profile use {name}")
+    made = Profiles.read().with_profile(name, source)
+    made.write()
+    render.outcome(
+        output,
+        f"Profile {name!r} is made. Use it: dispatcher profile use {shlex.quote(name)}",
+        lambda: {"name": name, "in_use": name == profile_in_use(made)},
+    )
 
 
 @profile.command()

@@ -66,10 +66,11 @@ def create(
         return
     render.details(
         [
-            ("Created work pool", render.marked(pool.name, pool.is_paused)),
+            ("Created work pool", pool.name),
             ("ID", pool.id),
             ("Type", pool.type),
             ("Concurrency limit", render.limit(pool.limit)),
+            *([("Paused until", f"dispatcher work-pool resume {pool.name}")] if pool.is_paused else []),
             ("Start a consumer", f"dispatcher {start_command(pool)}"),
             ("Look at it", f"dispatcher work-pool inspect {pool.name}"),
         ]
@@ -128,7 +129,7 @@ def inspect(name: str, output: str) -> None:
         return
     render.details(
         [
-            ("Name", render.marked(pool.name, pool.is_paused)),
+            ("Name", pool.name),
             ("ID", pool.id),
             ("Type", pool.type),
             *common_details(pool),

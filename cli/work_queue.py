@@ -123,7 +123,7 @@ def inspect(name: str, pool: str, output: str) -> None:
         return
     render.details(
         [
-            ("Name", render.marked(queue.name, queue.is_paused)),
+            ("Name", queue.name),
             ("ID", queue.id),
             ("Work pool", queue.pool),
             ("Priority", queue.priority),

@@ -133,7 +133,7 @@ def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     found = []
     for key in sorted(environ):
         if key.startswith(PREFIX) and key not in ours:
-            near = difflib.get_close_matches(key, ours, n=1, cutoff=0.87)
+            near = difflib.get_close_matches(key, ours, n=1, cutoff=0.9)
             found += [(key, near[0])] if near else []
     return found
 

@@ -99,7 +99,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("typed", "code", "said"), REFUSALS, ids=[row[0] for row in REFUSALS])
 def test_refused_and_nothing_changed(project: Project, typed: str, code: int, said: str) -> None:
-    project.done("profile", "create", "work")
+    assert "dispatcher profile use work" in project.done("profile", "create", "work").stdout
     before = file_of(project).read_bytes()
     assert said in project.refused(*typed.split(), code=code)
     assert file_of(project).read_bytes() == before
@@ -113,7 +113,8 @@ def test_odd_profile_names(project: Project, name: str) -> None:
 
 def test_profiles_are_made_used_renamed_and_deleted(project: Project) -> None:
     project.done("config", "set", "agent_query_seconds=1")
-    project.done("profile", "create", "my work", "--from", "default")
+    made = project.json("profile", "create", "my work", "--from", "default")
+    assert made == {"name": "my work", "in_use": False}
     project.done("profile", "use", "my work")
     project.done("config", "set", "agent_query_seconds=2")
     assert settings_of(project)["DISPATCHER_AGENT_QUERY_SECONDS"] == (2, "profile my work")
