@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from agent import consumer
+from agent import consumer, identity
 from agent.options import Options
 from agent.patience import Patience
 from dispatcher.errors import BadRequest, PoolTypeDiffers
@@ -20,7 +20,9 @@ _log = logging.getLogger("dispatcher.consumer")
 
 
 def check(pool: str | None, queues: tuple[str, ...], prefixes: tuple[str, ...]) -> None:
-    """Before anything is started: raises `BadRequest` when nothing to poll was named."""
+    """Before anything is started: raises `BadRequest` when nothing to poll was named, `BadName`."""
+    for prefix in prefixes:
+        identity.checked_name("Work queue", prefix)
     if pool is None and not queues and not prefixes:
         raise BadRequest(
             "An agent was asked for, but not what it is to poll. Name a pool, queues or prefixes of queues: "

@@ -15,6 +15,7 @@ import random
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent import identity, succession
@@ -72,7 +73,7 @@ async def _introduced(
     pid, host = os.getpid(), identity.host()
     me = Consumer(
         id=new_id(),
-        name=options.name or identity.default_name(kind),
+        name=identity.default_name(kind) if options.name is None else identity.checked_name("Consumer", options.name),
         pool=pool.name,
         kind=kind,
         type=pool.type,
@@ -258,15 +259,19 @@ class ConsumerLoop:
         self._listening = self._loop.create_task(self._listen())
 
     async def _listen(self) -> None:
-        """The doorbell. After every error the pool is looked at, since a wake may have been lost with it."""
+        """The doorbell. After every error the pool is looked at, since a wake may have been lost with it; so the
+        driver must not hide one by sending the call again."""
         me, pause_s = self._me, 0.05
+        bell = replace(consumers.listen(me.pool, me.id, waits_ms=_LISTEN_MS), resend=False)
         while True:
             try:
-                ring = await self._client.run(consumers.listen(me.pool, me.id, waits_ms=_LISTEN_MS))
+                ring = await self._client.run(bell)
             except BrokerUnavailable as error:
+                if not self._patience.is_away:
+                    pause_s = 0.05
                 self._patience.missed(error)
-                await self._patience.pause(pause_s)
                 self._stir.set()
+                await self._patience.pause(pause_s)
             except BrokerRefused:  # the claim is refused as well, and says so
                 await asyncio.sleep(pause_s)
             else:
@@ -327,15 +332,15 @@ class ConsumerLoop:
             task.cancel()
         if left:
             await asyncio.wait(left)
-        return await self._leave() and not left
+        return await self._leave(1.0 if left else _FAREWELL_S) and not left
 
-    async def _leave(self) -> bool:
+    async def _leave(self, longest_s: float) -> bool:
         self._pulse.stop()
         if self._listening is not None:
             self._listening.cancel()
         me = self._me
         try:
-            async with asyncio.timeout(_FAREWELL_S):
+            async with asyncio.timeout(longest_s):
                 await self._patience.run(lambda: consumers.leave(me.pool, me.id))
         except PoolNotFound:
             pass

@@ -63,7 +63,7 @@ class Execution:
 
     def interrupt(self, stop: Stop) -> None:
         """Ends the run early, for the first reason that comes; only `LOST` replaces another, and only `LOST` matters
-        when the process has ended already."""
+        when the process has ended already. A report that is on its way is not called back: its answer tells more."""
         if self._is_ended and stop is not Stop.LOST:
             return
         if self._stop is None or stop is Stop.LOST:
@@ -144,7 +144,6 @@ class Execution:
         if self._stop is Stop.LOST:
             _log.warning("Run %s (%s) is not ours any more; its process was stopped.", self.run.name, self.run.id)
             return
-        self._stopped.clear()  # from here on it means LOST
         if told is None or (self._stop is Stop.CANCEL and not self.is_started):
             await self._give_back()
         else:
@@ -153,13 +152,10 @@ class Execution:
     async def _finish(self, told: Outcome) -> None:
         me = self._around.me
         try:
-            words = await self._unless_stopped(
-                self._around.patience.run(lambda: leases.finish(me.pool, me.id, [told])),
-            )
+            (word,) = await self._around.patience.run(lambda: leases.finish(me.pool, me.id, [told]))
         except PoolNotFound as error:
             _log.warning("How run %s (%s) ended, %s, was not kept: %s", self.run.name, self.run.id, told.state, error)
             return
-        word = words[0] if words else "FENCED"
         state = State.CANCELLED if word == State.CANCELLED else told.state
         took = f" after {now_s() - self._started_s:.1f} s" if self.is_started else ""
         why = f": {told.message.rstrip('.')}" if told.message else ""
@@ -174,12 +170,9 @@ class Execution:
     async def _give_back(self) -> None:
         me = self._around.me
         try:
-            words = await self._unless_stopped(
-                self._around.patience.run(lambda: leases.release(me.pool, me.id, [self.key])),
-            )
+            (word,) = await self._around.patience.run(lambda: leases.release(me.pool, me.id, [self.key]))
         except PoolNotFound:
             return
-        word = words[0] if words else "FENCED"
         _log.info("Run %s (%s) was given back: %s.", self.run.name, self.run.id, word)
 
     async def _write_log(self, lines: list[str]) -> bool:

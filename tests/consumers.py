@@ -20,8 +20,8 @@ import psutil
 
 from dispatcher.client import Client
 from dispatcher.ids import new_id
-from dispatcher.models import Consumer, NewRun, Run, RunInput
-from dispatcher.ops import consumers, pools, runs
+from dispatcher.models import Consumer, Event, NewRun, Pool, Run, RunInput
+from dispatcher.ops import consumers, pools, runs, views
 from dispatcher.states import State
 from tests.polling import poll_until
 
@@ -74,6 +74,11 @@ FLOWS = """
         grandchild.kill()
         grandchild.wait()
         return "held"
+
+    def note(word):
+        # one line for each execution, however many there are at once
+        with open(Path(__file__).with_name("journal"), "a") as file:
+            print(word, file=file)
 
     def tidy(name="tidy"):
         try:
@@ -186,6 +191,14 @@ class Scene:
 
     def log(self, run: str) -> list[str]:
         return [line.text for _, line in self.client.run(runs.logs(POOL, run, most=20_000))]
+
+    def pool(self) -> Pool:
+        return self.client.run(pools.read(POOL))
+
+    def events(self, kind: str, run: str = "") -> list[Event]:
+        """The pool's events of a kind, of one run or of all."""
+        found = self.client.run(views.events(POOL, most=20_000))
+        return [event for event in found if event.event == kind and run in ("", event.fields.get("run"))]
 
     # Files that flows write
 

@@ -221,12 +221,18 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 async def _ended(process: subprocess.Popen[bytes]) -> None:
     """Waits until the process has ended, and does not bury it: its number stays taken."""
     loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
     try:
         descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # no Linux, or one before 5.3; here the thread buries it, microseconds early
-        await loop.run_in_executor(None, process.wait)
+    except (AttributeError, OSError):  # no Linux, or one before 5.3; here it is buried, microseconds early
+
+        def wait() -> None:
+            process.wait()
+            loop.call_soon_threadsafe(ended.set)
+
+        threading.Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
+        await ended.wait()
         return
-    ended = asyncio.Event()
     loop.add_reader(descriptor, ended.set)
     try:
         await ended.wait()

@@ -181,6 +181,11 @@ def test_a_result_that_cannot_be_kept_is_noted(run: Runner, code: str, note: str
     assert ended.message.startswith(note)
 
 
+def test_the_end_is_noticed_without_process_descriptors(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    assert run("leave", parameters={"code": 3}) == Ended(3)
+
+
 # Where it runs
 
 

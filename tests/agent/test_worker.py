@@ -224,8 +224,10 @@ def test_run_once_takes_what_is_there_and_ends(scene: Scene) -> None:
     worker = scene.begin("worker", "--pool", POOL, "--run-once", "--limit", "2")
     assert worker.exit_code() == 0
     assert [scene.read(run).state for run in given] == [State.COMPLETED, State.FAILED, State.SCHEDULED]
-    worker = scene.begin("worker", "--pool", POOL, "--run-once")
+    assert "run-hello | hello world" in worker.log
+    worker = scene.begin("worker", "--pool", POOL, "--run-once", DISPATCHER_STREAM_OUTPUT="false")
     assert worker.exit_code() == 0
+    assert "hello world" not in worker.log
     assert scene.read(given[2]).state is State.COMPLETED
     assert scene.read(future).state is State.SCHEDULED
     assert scene.listed() == []
@@ -253,6 +255,8 @@ def words(scene: Scene, *options: str, url: str | None = None) -> subprocess.Com
         (("worker", "start", "-p", POOL, "-t", "whatever"), 1, "Choose one of: process"),
         (("worker", "start", "-p", POOL, "-q", "a b"), 1, "name 'a b' is not valid"),
         (("worker", "start", "-p", "{x}", "-t", "process"), 1, "name '{x}' is not valid"),
+        (("worker", "start", "-p", POOL, "-n", "a b"), 1, "name 'a b' is not valid"),
+        (("agent", "start", "-m", "a,b"), 1, "name 'a,b' is not valid"),
         (("worker", "start", "-p", POOL, "-l", "0"), 2, "0 is not in the range"),
         (("worker", "ls", "-p", "nope"), 1, "Work pool 'nope' was not found"),
     ],
