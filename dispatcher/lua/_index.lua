@@ -39,10 +39,12 @@ local function late_count(queue)
   end
 end
 
--- Sets fields of a pool or queue from { name, value, ... }; an empty limit is none.
-local function set_fields(key, changes)
+-- Sets fields of a pool or queue from { name, value, ... }; an empty limit is none. Tells changed(name, value) of those
+-- that differ, so that setting the same again leaves no event.
+local function set_fields(key, changes, changed)
   for place_at = 1, #changes, 2 do
     local name, value = changes[place_at], changes[place_at + 1]
+    if changed and (call('HGET', key, name) or '') ~= value then changed(name, value) end
     if name == 'limit' and value == '' then call('HDEL', key, name) else call('HSET', key, name, value) end
   end
   call('HSET', key, 'updated_ms', int(now))

@@ -24,7 +24,7 @@ end
 for _, old in ipairs(call('ZRANGE', CONSUMERS, '-inf', int(now - 86400000), 'BYSCORE', 'LIMIT', 0, 16)) do
   if call('EXISTS', holdings_key(old)) == 0 then forget(old) end
 end
+if not call('ZSCORE', CONSUMERS, consumer) then event('joined', 'consumer', consumer) end
 seen(consumer)
-event('joined', 'consumer', consumer)
 settle(4)
 return { 'registered', pool.lease_ms, returned }

@@ -9,9 +9,8 @@
 -- Cost: O(1), and up to four wakes
 if not pool.exists then return { 'NOPOOL' } end
 pass_time()
-set_fields(POOL, { unpack(ARGV, 2) })
+set_fields(POOL, { unpack(ARGV, 2) }, function(name, value) event('pool-set', 'name', name, 'value', value) end)
 for place_at = 2, #ARGV, 2 do
-  event('pool-set', 'name', ARGV[place_at], 'value', ARGV[place_at + 1])
   if ARGV[place_at] == 'limit' then pool.limit = tonumber(ARGV[place_at + 1]) end
   if ARGV[place_at] == 'paused' then pool.paused = ARGV[place_at + 1] == '1' or pool.deleting end
 end

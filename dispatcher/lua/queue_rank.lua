@@ -10,10 +10,11 @@
 -- Twice: ranks the same
 -- Cost: O(queues)
 if not pool.exists then return { 'NOPOOL' } end
-local taken, order = {}, {}
+local taken, order, before = {}, {}, {}
 for place_at = 2, #ARGV, 2 do
   local queue, priority = ARGV[place_at], tonumber(ARGV[place_at + 1])
-  if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE', queue } end
+  before[queue] = tonumber(call('ZSCORE', QUEUES, queue) or '')
+  if not before[queue] then return { 'NOQUEUE', queue } end
   if taken[priority] then return { 'COLLIDE' } end
   taken[priority] = queue
   order[#order + 1] = priority
@@ -24,7 +25,9 @@ for _, priority in ipairs(order) do call('ZREM', QUEUES, taken[priority]) end
 table.sort(order)
 for _, priority in ipairs(order) do
   rank(taken[priority], priority)
-  event('queue-set', 'queue', taken[priority], 'name', 'priority', 'value', int(priority))
+  if before[taken[priority]] ~= priority then
+    event('queue-set', 'queue', taken[priority], 'name', 'priority', 'value', int(priority))
+  end
 end
 settle(4)
 return { 'ranked' }

@@ -12,10 +12,9 @@ if not pool.exists then return { 'NOPOOL' } end
 local queue = ARGV[2]
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE' } end
 pass_time()
-set_fields(queue_key(queue), { unpack(ARGV, 3) })
-for place_at = 3, #ARGV, 2 do
-  event('queue-set', 'queue', queue, 'name', ARGV[place_at], 'value', ARGV[place_at + 1])
-end
+set_fields(queue_key(queue), { unpack(ARGV, 3) }, function(name, value)
+  event('queue-set', 'queue', queue, 'name', name, 'value', value)
+end)
 touch(queue)
 settle(4)
 return { 'set' }

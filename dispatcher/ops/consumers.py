@@ -67,15 +67,15 @@ def list_all(pool: str) -> Call[list[Consumer]]:
 def listen(pool: str, consumer: str, *, waits_ms: int) -> Call[str | None]:
     """Waits at the consumer's doorbell: `work`, `timer` or `control`, or None after `waits_ms`.
 
-    The token carries nothing. `control`: renew at once, something about a held run changed. A token lost with its
+    Less than 1 ms is 1 ms: to Redis 0 is for ever. The token carries nothing. `control`: renew at once, something about a held run changed. A token lost with its
     reply costs a second at most, so it may be sent again.
     """
     return Call(
         "BLPOP",
         (keyspace.wake(pool, consumer),),
-        (f"{waits_ms / 1000:.3f}",),
+        (f"{max(1, waits_ms) / 1000:.3f}",),
         lambda reply: str(reply[1]) if reply else None,
-        waits_ms=waits_ms,
+        waits_ms=max(1, waits_ms),
     )
 
 

@@ -99,7 +99,7 @@ def test_arguments_of_the_code_are_those_of_the_header(name: str) -> None:
     steps = [int(step) for step in re.findall(r"#ARGV, (\d+)", code)]
     if found.group:
         assert all(step == found.group for step in steps)
-        assert steps or found.group == 1
+        assert steps or found.group == 1 or (found.group == 2 and "set_fields(" in code), "by whom are they walked?"
 
 
 def functions_naming(script: str) -> list[str]:
