@@ -67,8 +67,8 @@ def list_all(pool: str) -> Call[list[Consumer]]:
 def listen(pool: str, consumer: str, *, waits_ms: int) -> Call[str | None]:
     """Waits at the consumer's doorbell: `work`, `timer` or `control`, or None after `waits_ms`.
 
-    Less than 1 ms is 1 ms: to Redis 0 is for ever. The token carries nothing. `control`: renew at once, something about a held run changed. A token lost with its
-    reply costs a second at most, so it may be sent again.
+    Less than 1 ms is 1 ms: to Redis 0 is for ever. The token carries nothing. `control`: renew at once, something about
+    a held run changed. A token lost with its reply costs a second at most, so it may be sent again.
     """
     return Call(
         "BLPOP",

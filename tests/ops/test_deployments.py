@@ -68,3 +68,28 @@ def test_deleted_its_runs_stay(scene: Scene) -> None:
     scene.refused(deployments.read("load/nightly"), DeploymentNotFound)
     scene.refused(deployments.delete("load/nightly"), DeploymentNotFound)
     assert [found.id for found in scene.run(runs.list_pool(POOL, deployment="load/nightly"))] == [run]
+
+
+def test_names_that_nothing_has(scene: Scene) -> None:
+    for name in ("load/nightly", "nightly", "", "/", "a/b/c"):
+        scene.refused(deployments.read(name), DeploymentNotFound, f"Deployment '{name}' was not found")
+        scene.refused(deployments.delete(name), DeploymentNotFound)
+
+
+def test_a_command_is_kept_as_it_is(scene: Scene) -> None:
+    given = replace(NIGHTLY, input=RunInput(command=("sh", "-c", "echo 'ü $x'"), retry_delay_s=0.5, timeout_s=60.0))
+    scene.run(deployments.save(given))
+    assert scene.run(deployments.read("nightly")) == given
+
+
+def test_saving_again_replaces(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    scene.run(deployments.save(replace(NIGHTLY, description="new")))
+    assert [found.description for found in scene.run(deployments.list_all())] == ["new"]
+
+
+def test_list_is_by_name_over_all_pools(scene: Scene) -> None:
+    scene.run(pools.create("a"))
+    for name, pool in (("z/1", "a"), ("b/1", POOL), ("m/1", "a")):
+        scene.run(deployments.save(replace(NIGHTLY, name=name, pool=pool)))
+    assert [found.name for found in scene.run(deployments.list_all())] == ["b/1", "m/1", "z/1"]
