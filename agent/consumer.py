@@ -38,6 +38,7 @@ from dispatcher.ops import broker_facts, consumers, leases, pools
 T = TypeVar("T")
 Opening = Callable[[Patience, Options], Awaitable[Pool]]  # finds or makes the pool, or raises why it cannot be served
 _LISTEN_MS = 30_000
+_LATE_S = 0.5  # after which a claim's answer is old
 _POOL_LOOK_S = 5.0  # between two looks for a pool that was deleted
 _FAREWELL_S = 5.0  # how long Redis is waited for at the end when it is away or a second signal came
 _LAST_ANSWER_S = 2.0  # how long an answer that is on its way is waited for when a signal comes
@@ -158,15 +159,17 @@ class ConsumerLoop:
             self._stir.clear()
             want = self._want()
             claim, look_in_s = None, None
-            if want:
-                try:
+            try:
+                if self._must_register:
+                    await self._unless_signalled(self._register())
+                if want and not self._signals:
                     claim = await self._claim(want)
-                except ConsumerUnknown:
-                    self._must_register = True
-                    continue
-                except PoolNotFound as error:
-                    self._miss_pool(error)
-                    look_in_s = _spread(_POOL_LOOK_S)
+            except ConsumerUnknown:
+                self._must_register = True
+                continue
+            except PoolNotFound as error:
+                self._miss_pool(error)
+                look_in_s = _spread(_POOL_LOOK_S)
             if claim and claim.runs:
                 continue
             if self._options.is_run_once:
@@ -185,23 +188,22 @@ class ConsumerLoop:
     async def _claim(self, want: int) -> Claim | None:
         """Runs, which are begun at once, or how long to wait; None: a signal came first.
 
-        After an outage the claim may have been decided at any moment since it was first sent, so what it gave is
+        A claim whose answer was late may have been decided at any moment since it was first sent, so what it gave is
         renewed before it counts as held.
         """
-        if self._must_register and await self._unless_signalled(self._register()) is None:
-            return None
-        me, load, request = self._me, len(self._executions), new_id()
-        sent_s, outages = now_s(), self._patience.outages
+        me, load, request, sent_s = self._me, len(self._executions), new_id(), now_s()
         claim = await self._unless_signalled(
             self._patience.run(lambda: leases.claim(me.pool, me.id, request=request, want=want, load=load))
         )
         if claim is None:
             return None
         runs = claim.runs
-        if runs and self._patience.outages != outages:
+        if runs and now_s() - sent_s > _LATE_S:
             sent_s = now_s()
             held = [(run.id, run.epoch) for run in runs]
-            beat = await self._patience.run(lambda: leases.renew(me.pool, me.id, held))
+            beat = await self._unless_signalled(self._patience.run(lambda: leases.renew(me.pool, me.id, held)))
+            if beat is None:
+                return None
             runs = tuple(run for run in runs if run.id not in beat.lost)
         self._pulse.heard()
         if not self._is_pool_there:

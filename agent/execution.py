@@ -49,6 +49,7 @@ class Execution:
         self._stop: Stop | None = None
         self._stopped = asyncio.Event()
         self._is_ended = False
+        self._due_s = now_s() + run.wait_ms / 1000
         self._started_s = 0.0
         echo = around.echo
         self._output = Output(
@@ -104,8 +105,9 @@ class Execution:
 
     async def _wait_until_due(self, end: asyncio.Task[Ended]) -> bool:
         """The run holds its slot meanwhile; False: it is not to be started at all."""
-        if self.run.wait_ms:
-            await self._unless_stopped(_until(end, self.run.wait_ms / 1000))
+        wait_s = self._due_s - now_s()
+        if wait_s > 0:
+            await self._unless_stopped(_until(end, wait_s))
         return self._stop is None
 
     async def _start(self, job: Job) -> bool:
@@ -142,7 +144,7 @@ class Execution:
     async def _report(self, ended: Ended) -> None:
         told = outcome(self.run, ended, self._stop)
         if self._stop is Stop.LOST:
-            _log.warning("Run %s (%s) is not ours any more; its process was stopped.", self.run.name, self.run.id)
+            self._say_lost()
             return
         if told is None or (self._stop is Stop.CANCEL and not self.is_started):
             await self._give_back()
@@ -172,8 +174,14 @@ class Execution:
         try:
             (word,) = await self._around.patience.run(lambda: leases.release(me.pool, me.id, [self.key]))
         except PoolNotFound:
-            return
-        _log.info("Run %s (%s) was given back: %s.", self.run.name, self.run.id, word)
+            word = "FENCED"
+        if word == "FENCED":
+            self._say_lost()
+        else:
+            _log.info("Run %s (%s) was given back and is %s.", self.run.name, self.run.id, word)
+
+    def _say_lost(self) -> None:
+        _log.warning("Run %s (%s) is not ours any more; its process was stopped.", self.run.name, self.run.id)
 
     async def _write_log(self, lines: list[str]) -> bool:
         me = self._around.me
