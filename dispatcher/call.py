@@ -35,11 +35,16 @@ class Script:
 
 @cache
 def script(name: str) -> Script:
-    """The script `lua/<name>.lua`. Its shebang line stays first, the fragments follow, then the script's own text."""
+    """The script `lua/<name>.lua`. Its shebang line stays first, the fragments follow, then the script's own text.
+
+    All but the first fragment goes into one function. Each call of a script makes its closures anew, and Lua 5.1 looks
+    for a captured local along the list of all that were captured on that level before: without the function that was
+    5 us of every call, a tenth of most (2026-11, Valkey 9.1 and Redis 7.0).
+    """
     folder = files("dispatcher") / "lua"
     shebang, own = (folder / f"{name}.lua").read_text("utf-8").split("\n", 1)
-    parts = [(folder / f"{fragment}.lua").read_text("utf-8") for fragment in FRAGMENTS]
-    text = "\n".join([shebang, *parts, own])
+    names, *parts = [(folder / f"{fragment}.lua").read_text("utf-8") for fragment in FRAGMENTS]
+    text = "\n".join([shebang, names, "local function body()", *parts, own, "end\nreturn body()"])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
