@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli import render
+from dispatcher.states import State
 
 if TYPE_CHECKING:
     from dispatcher import Client
@@ -25,7 +26,6 @@ def watch(client: Client, run: Run, *, output: str) -> None:
     from cli.following import follow
     from dispatcher.models import LogLine
     from dispatcher.ops import views
-    from dispatcher.states import State
 
     to_stderr = output == "json"
     last = run
@@ -56,15 +56,19 @@ def logged(line: LogLine) -> str:
 
 
 def _since_ms(run: Run) -> int:
-    """Since when the run is in its state, as far as it is kept."""
-    instants = (run.created_at_ms, run.claimed_at_ms, run.started_at_ms, run.ended_at_ms)
-    return max(at_ms for at_ms in instants if at_ms is not None)
+    """Since when the run is in its state, where that is kept; else when it was seen in it."""
+    if run.is_finished:
+        return run.ended_at_ms or run.read_at_ms
+    since_ms = {State.PENDING: run.claimed_at_ms, State.RUNNING: run.started_at_ms}.get(run.state)
+    return since_ms or run.read_at_ms
 
 
 def _state(run: Run) -> str:
     text = run.state_name
-    if run.consumer is not None and not run.is_finished:
+    if run.is_held and run.consumer is not None:
         text += f" on {render.clean(run.consumer.name)} ({render.clean(run.consumer.host)})"
-    if run.attempts > 1:
-        text += f", attempt {run.attempts}"
-    return f"{text}: {render.clean(run.message)}" if run.message else text
+    if run.is_held and run.attempts:  # an attempt is counted when it has ended
+        text += f", attempt {run.attempts + 1}"
+    elif run.due_at_ms > run.read_at_ms:
+        text += f", starts at {clock(run.due_at_ms)}"
+    return f"{text}: {render.clean(run.message)}" if run.message and not run.is_held else text
