@@ -1,11 +1,14 @@
 """The async driver: the same surface as `client.py`, awaited. What an operation is stands in `ops/`, not here.
 
 When a wait is cancelled its connection is dropped: a reply that is already on its way must never be read as the
-answer to another call.
+answer to another call. Up to Python 3.11 a cancellation that comes while redis-py sends can be lost in the
+`asyncio.wait_for` which it sends with (github.com/python/cpython/issues/86296); it is repeated here until it is heard.
 """
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -69,6 +72,19 @@ class AsyncClient:
             return result
 
     async def _send(self, batch: Batch) -> list[Any]:
+        if sys.version_info >= (3, 12):
+            return await self._pipelined(batch)
+        sending = asyncio.create_task(self._pipelined(batch))
+        try:
+            await asyncio.wait({sending})
+        except asyncio.CancelledError:
+            while not sending.done():
+                sending.cancel()
+                await asyncio.wait({sending}, timeout=0.01)
+            raise
+        return sending.result()
+
+    async def _pipelined(self, batch: Batch) -> list[Any]:
         async with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
             for command in batch.commands:
                 pipe.execute_command(*command)

@@ -76,7 +76,7 @@ def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches
     now = now_ms() if now_ms else None
     commands = [wire(call, now) for call in calls]
     resend = all(call.resend for call in calls)
-    waits_ms = calls[0].waits_ms
+    waits_ms = rounded(calls[0].waits_ms)
     replies = yield from _sent(commands, resend, waits_ms, url)
     unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:  # they did not run: after a restart or SCRIPT FLUSH the server has to be told the text again
@@ -84,6 +84,14 @@ def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches
         for place, reply in zip(unknown, (yield from _sent(texts, resend, waits_ms, url)), strict=True):
             replies[place] = reply
     return [_decoded(call, reply, url) for call, reply in zip(calls, replies, strict=True)]
+
+
+def rounded(waits_ms: int | None) -> int | None:
+    """The wait, up to a quarter longer: calls with many different waits are to share few connections."""
+    if waits_ms is None:
+        return None
+    step = 1 << max(8, waits_ms.bit_length() - 3)
+    return -(-waits_ms // step) * step
 
 
 def _sent(commands: list[tuple[Arg, ...]], resend: bool, waits_ms: int | None, url: str) -> Batches[list[Any]]:
