@@ -38,7 +38,7 @@ def _of(pool: str, part: str) -> str:
 
 
 def pool(pool: str) -> str:
-    """Hash: id, type, description, limit (absent: none), paused (0|1), note, deleting, lease_ms, template,
+    """Hash: id, type, description, limit (absent: none), paused (0|1), note, deleting, lease_ms,
     created_ms, updated_ms."""
     return _of(pool, "pool")
 

@@ -11,6 +11,7 @@ local function next_moment(groups)
   if lease then at(math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))) end
   local open = not pool.paused and pool_free() > 0
   for _, group in ipairs(groups) do
+    call('ZREMRANGEBYSCORE', woken_key(group), '-inf', int(now)) -- overdue already: no moment of the future
     at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))
     local prefetch, selector = parts(group)
     if open and prefetch > 0 then
@@ -20,6 +21,13 @@ local function next_moment(groups)
     end
   end
   return moment
+end
+
+-- When the keeper will look; one that has not come by the time of its deputy is dropped.
+local DEPUTY_MS = 250
+local function first_timer()
+  call('ZREMRANGEBYSCORE', TIMERS, '-inf', int(now - DEPUTY_MS))
+  return tonumber(call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')[2])
 end
 
 -- The consumer was heard of: it counts as online for three heartbeats.
@@ -45,10 +53,10 @@ local function park(consumer, group, load)
   local safety_ms = math.max(5000, math.min(60000, 50 * parked))
   local moment = next_moment(groups)
   if not moment then return safety_ms, 0 end
-  local armed = tonumber(call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')[2])
+  local armed = first_timer()
   if armed and armed <= moment then
     if call('ZCARD', TIMERS) > 1 then return safety_ms, 0 end
-    moment = armed + 250
+    moment = armed + DEPUTY_MS
   end
   call('ZADD', TIMERS, int(moment), consumer)
   if moment - now > safety_ms then return safety_ms, 0 end

@@ -53,9 +53,8 @@ local function settle(most)
   end
   local moment = asleep[1] and next_moment(groups)
   if not moment then return end
-  local keeper = call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')
-  local armed = tonumber(keeper[2])
-  if armed and armed + WOKEN_MS <= now then call('ZREM', TIMERS, keeper[1]) elseif armed and armed <= moment then return end
+  local armed = first_timer()
+  if armed and armed <= moment then return end
   for _, group in ipairs(asleep) do
     if wake(group, 1, 'timer') == 0 then return end
   end

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- A consumer joins the pool; what its dead predecessors held waits again at once.
 -- Moves: none
 -- KEYS[1] pool: hash

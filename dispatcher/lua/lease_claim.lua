@@ -47,7 +47,7 @@ end
 
 local free = pool.paused and 0 or pool_free()
 want = math.min(want, free, 64)
-local others = call('ZCARD', parked_key(group)) + call('ZCARD', woken_key(group))
+local others = call('ZCARD', parked_key(group)) + call('ZCOUNT', woken_key(group), '(' .. int(now), '+inf')
 if others > 0 and want > 1 then -- idle consumers beside this one get their share
   want = math.min(want, math.max(1, math.ceil(available(group, 64 * (others + 1)) / (others + 1))))
 end

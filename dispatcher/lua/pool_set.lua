@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Changes fields of the pool: limit (empty clears it), paused, note, description, lease_ms.
 -- Moves: none
 -- KEYS[1] pool: hash

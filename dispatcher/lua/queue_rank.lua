@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Gives queues new priorities, all or none; those that hold one of the numbers move up as far as needed.
 -- Moves: none
 -- KEYS[1] pool: hash

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Changes fields of a queue: limit (empty clears it), paused, note, description.
 -- Moves: none
 -- KEYS[1] pool: hash

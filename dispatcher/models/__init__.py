@@ -1,9 +1,9 @@
 """The nouns as values: pool, queue, deployment, run, consumer, and what a claim or an explanation returns.
 
 Frozen dataclasses, not pydantic models: they hold what our own scripts answered, they check nothing, and importing
-pydantic would cost every command 60 ms (measured 2026-11, pydantic 2.14). What people write (deployment files,
-parameters) is checked by pydantic in `deployments.py`. Instants are `_at_ms` since the epoch, `None` when they have
-not come; `document()` gives the JSON form that the CLI prints and dashboards know: ISO 8601 UTC, durations in seconds.
+pydantic would cost every command 60 ms (measured 2026-11, pydantic 2.14). What people write (deployment files) is
+checked by pydantic in `cli/deployment_file.py`. Instants are `_at_ms` since the epoch, `None` when they have not come;
+`document()` gives the JSON form that the CLI prints and dashboards know: ISO 8601 UTC, durations in seconds.
 A new field is added to the dataclass, to its `document()` and to the reader beside it in `ops/`.
 """
 

@@ -1,8 +1,8 @@
 """Looking: why a run is not running, and the stream of events. Reads only.
 
 The codes of reasons: `not-due`, `pool-paused`, `queue-paused`, `pool-limit`, `queue-limit`, `no-consumer`, `behind`,
-`starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same fragments that the claim decides
-with.
+`next`, `starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same fragments that the claim
+decides with.
 """
 
 from __future__ import annotations

@@ -1,0 +1,322 @@
+"""The rules of a pool in plain Python: what the scripts must do, said a second time and without Redis.
+
+One object is one pool on one clock. Each method mirrors one script: it lets time pass where the script does, changes
+the state, and returns what the reply must be. No indexes, no wake-ups: those are derived, and `invariants.py` checks
+that they follow from this state. Kept small and slow on purpose; a rule that changes in `lua/` changes here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+HELD = {"PENDING", "RUNNING", "CANCELLING"}
+GRACE_MS = 2_000
+BOUNDLESS = 10**9
+
+
+@dataclass
+class RunState:
+    id: str
+    queue: str
+    priority: int
+    due: int
+    deployment: str = ""
+    key: str = ""
+    state: str = "SCHEDULED"
+    is_ready: bool = False
+    epoch: int = 0
+    consumer: str = ""
+    lease_until: int = 0
+    attempts: int = 0
+    lost: int = 0
+    releases: int = 0
+    crash_at: int = 3
+    ended_epoch: int = 0
+
+    @property
+    def is_held(self) -> bool:
+        return self.state in HELD
+
+
+@dataclass
+class QueueState:
+    priority: int
+    limit: int | None = None
+    is_paused: bool = False
+
+
+@dataclass
+class ConsumerState:
+    selector: str
+    prefetch: int
+    seen_until: int
+
+    def serves(self, queue: str) -> bool:
+        kind, names = self.selector[0], self.selector[1:].split(",")
+        return kind == "*" or (kind == "=" and queue in names) or (kind == "^" and queue.startswith(tuple(names)))
+
+
+@dataclass
+class Reference:
+    lease_ms: int
+    now: int
+    last: int
+    hold: int = 0
+    limit: int | None = None
+    is_paused: bool = False
+    queues: dict[str, QueueState] = field(default_factory=lambda: {"default": QueueState(1)})
+    runs: dict[str, RunState] = field(default_factory=dict)
+    consumers: dict[str, ConsumerState] = field(default_factory=dict)
+    keys: dict[tuple[str, str], str] = field(default_factory=dict)
+    deleted: int = 0
+
+    # what follows from the state ------------------------------------------------------------------------------------
+
+    def held(self) -> list[RunState]:
+        return [run for run in self.runs.values() if run.is_held]
+
+    def pool_free(self) -> int:
+        return BOUNDLESS if self.limit is None else self.limit - len(self.held())
+
+    def queue_free(self, name: str) -> int:
+        queue = self.queues.get(name)
+        if queue is None or queue.is_paused:
+            return 0
+        return BOUNDLESS if queue.limit is None else queue.limit - sum(run.queue == name for run in self.held())
+
+    def ready(self, queue: str) -> list[RunState]:
+        found = [run for run in self.runs.values() if run.queue == queue and run.state == "SCHEDULED" and run.is_ready]
+        return sorted(found, key=lambda run: (run.priority, run.due, run.id))
+
+    def future(self, queue: str) -> list[RunState]:
+        found = [r for r in self.runs.values() if r.queue == queue and r.state == "SCHEDULED" and not r.is_ready]
+        return sorted(found, key=lambda run: (run.due, run.id))
+
+    def by_priority(self) -> list[str]:
+        return sorted(self.queues, key=lambda name: self.queues[name].priority)
+
+    def available(self, consumer: ConsumerState) -> int:
+        """How many runs a consumer like this could be given now, each queue's ready and early ones counted apart as
+        the scripts count them; the pool's own limit aside."""
+        count = 0
+        for name in self.queues:
+            if consumer.serves(name) and (free := self.queue_free(name)) > 0:
+                early = [run for run in self.future(name) if run.due <= self.now + consumer.prefetch]
+                count += min(len(self.ready(name)), free)
+                count += min(len(early), free) if consumer.prefetch else 0
+        return count
+
+    # time -----------------------------------------------------------------------------------------------------------
+
+    def guard(self) -> None:
+        if self.now - self.last > self.lease_ms / 2 and self.held():
+            self.hold = self.now + self.lease_ms
+        elif self.last - self.now > 1000:
+            self.hold = min(self.hold, self.now + self.lease_ms)
+            for run in self.held():
+                run.lease_until = min(run.lease_until, self.now + self.lease_ms)
+        self.last = self.now
+
+    def promote(self) -> None:
+        for run in self.runs.values():
+            if run.state == "SCHEDULED" and run.due <= self.now:
+                run.is_ready = True
+
+    def reap(self) -> None:
+        if self.now >= self.hold:
+            for run in self.held():
+                if run.lease_until <= self.now - GRACE_MS:
+                    self.lose(run)
+
+    def pass_time(self) -> None:
+        self.guard()
+        self.promote()
+        self.reap()
+
+    # one run --------------------------------------------------------------------------------------------------------
+
+    def place(self, run: RunState, due: int) -> None:
+        if run.queue not in self.queues:
+            run.queue = "default"
+        run.state, run.due, run.is_ready = "SCHEDULED", due, due <= self.now
+
+    def lose(self, run: RunState) -> None:
+        run.lost += 1
+        if run.state == "CANCELLING":
+            run.state = "CANCELLED"
+        elif run.lost >= run.crash_at:
+            run.state = "CRASHED"
+        else:
+            self.place(run, run.due)
+
+    def holds(self, consumer: str, run_id: str, epoch: int) -> bool:
+        run = self.runs.get(run_id)
+        return run is not None and run.is_held and run.consumer == consumer and run.epoch == epoch
+
+    # scripts --------------------------------------------------------------------------------------------------------
+
+    def submit(self, run_id: str, queue: str, priority: int, delay: int, deployment: str, key: str) -> tuple[str, bool]:
+        known = run_id if run_id in self.runs else self.keys.get((deployment, key)) if key else None
+        if known is not None:
+            return known, False
+        self.pass_time()
+        run = RunState(run_id, queue, priority, self.now + delay, deployment, key)
+        self.runs[run_id] = run
+        if key:
+            self.keys[deployment, key] = run_id
+        self.place(run, run.due)
+        return run_id, True
+
+    def claim(self, consumer_id: str, want: int, idle_beside: int) -> list[RunState]:
+        self.pass_time()
+        consumer = self.consumers[consumer_id]
+        self.seen(consumer_id)
+        want = min(want, 0 if self.is_paused else self.pool_free(), 64)
+        if idle_beside and want > 1:
+            want = min(want, max(1, -(-self.available(consumer) // (idle_beside + 1))))
+        given: list[RunState] = []
+
+        def take(run: RunState) -> None:
+            run.state, run.consumer, run.epoch = "PENDING", consumer_id, run.epoch + 1
+            run.lease_until, run.is_ready = self.now + self.lease_ms, False
+            given.append(run)
+
+        for name in self.by_priority():
+            if consumer.serves(name):
+                for run in self.ready(name)[: max(0, min(want - len(given), self.queue_free(name)))]:
+                    take(run)
+        while consumer.prefetch and len(given) < want:
+            open_queues = [n for n in self.queues if consumer.serves(n) and self.queue_free(n) > 0 and self.future(n)]
+            soonest = min(open_queues, key=lambda name: (self.future(name)[0].due, name), default=None)
+            if soonest is None or self.future(soonest)[0].due > self.now + consumer.prefetch:
+                break
+            take(self.future(soonest)[0])
+        return given
+
+    def start(self, consumer: str, run_id: str, epoch: int) -> str:
+        if not self.holds(consumer, run_id, epoch):
+            return "FENCED"
+        run = self.runs[run_id]
+        if run.state == "PENDING":
+            self.guard()
+            run.state = "RUNNING"
+        return run.state
+
+    def finish(self, consumer: str, run_id: str, epoch: int, state: str, retry_in: int | None) -> str:
+        run = self.runs.get(run_id)
+        if not self.holds(consumer, run_id, epoch):
+            done = run is not None and run.ended_epoch == epoch and run.consumer == consumer and epoch > 0
+            return "already" if done else "FENCED"
+        assert run is not None
+        self.guard()
+        run.attempts += 1
+        run.ended_epoch = epoch
+        if run.state == "CANCELLING":
+            run.state = "CANCELLED"
+        elif retry_in is not None:
+            self.place(run, self.now + retry_in)
+        else:
+            run.state = state
+        word = run.state
+        self.promote()
+        self.reap()
+        return word
+
+    def release(self, consumer: str, run_id: str, epoch: int) -> str:
+        if not self.holds(consumer, run_id, epoch):
+            return "FENCED"
+        run = self.runs[run_id]
+        self.guard()
+        run.releases += 1
+        if run.state == "CANCELLING":
+            run.state = "CANCELLED"
+        else:
+            self.place(run, run.due)
+        word = run.state
+        self.promote()
+        self.reap()
+        return word
+
+    def renew(self, consumer: str, held: list[tuple[str, int]]) -> tuple[set[str], set[str]]:
+        self.guard()
+        lost = {run_id for run_id, epoch in held if not self.holds(consumer, run_id, epoch)}
+        kept = [self.runs[run_id] for run_id, _ in held if run_id not in lost]
+        for run in kept:
+            run.lease_until = self.now + self.lease_ms
+        self.seen(consumer)
+        cancelling = {run.id for run in kept if run.state == "CANCELLING"}
+        self.promote()
+        self.reap()
+        return lost, cancelling
+
+    def cancel(self, run_id: str, force: bool) -> str:
+        run = self.runs[run_id]
+        if not run.is_held and run.state != "SCHEDULED":
+            return "FINISHED"
+        self.pass_time()
+        if run.state == "SCHEDULED":
+            run.state = "CANCELLED"
+        elif run.is_held and force:
+            run.attempts += 1
+            run.state = "CANCELLED"
+        elif run.is_held:
+            run.state = "CANCELLING"
+        return run.state
+
+    def retry(self, run_id: str) -> str:
+        run = self.runs[run_id]
+        if run.is_held or run.state == "SCHEDULED":
+            return "UNFINISHED"
+        self.pass_time()
+        run.crash_at, run.ended_epoch, run.consumer = run.lost + 3, 0, ""
+        self.place(run, self.now)
+        return run.state
+
+    def delete(self, run_id: str) -> str:
+        run = self.runs[run_id]
+        if run.is_held or run.state == "SCHEDULED":
+            return "UNFINISHED"
+        del self.runs[run_id]
+        self.keys = {pair: known for pair, known in self.keys.items() if known != run_id}
+        self.deleted += 1
+        return "removed"
+
+    # consumers and queues -------------------------------------------------------------------------------------------
+
+    def seen(self, consumer: str) -> None:
+        self.consumers[consumer].seen_until = int(self.now + 3 * min(self.lease_ms / 3, 10_000))
+
+    def forget(self, consumer: str) -> int:
+        held = [run for run in self.held() if run.consumer == consumer]
+        for run in held:
+            self.lose(run)
+        self.consumers.pop(consumer, None)
+        return len(held)
+
+    def register(self, consumer: str, selector: str, prefetch: int, predecessors: list[str]) -> int:
+        self.pass_time()
+        self.consumers[consumer] = ConsumerState(selector, prefetch, 0)
+        returned = sum(self.forget(old) for old in predecessors)
+        self.seen(consumer)
+        return returned
+
+    def leave(self, consumer: str) -> int:
+        if consumer not in self.consumers:
+            return 0
+        self.guard()
+        returned = self.forget(consumer)
+        self.promote()
+        return returned
+
+    def rank(self, name: str, number: int, queue: QueueState | None = None) -> None:
+        """The newcomer keeps its number; others move up only as far as numbers are taken."""
+        moving = self.queues.pop(name, None) or queue
+        assert moving is not None
+        holders = {other.priority: other for other in self.queues.values()}
+        at = number
+        while at in holders:
+            at += 1
+        for taken in range(at - 1, number - 1, -1):
+            holders[taken].priority = taken + 1
+        moving.priority = number
+        self.queues[name] = moving

@@ -1,0 +1,29 @@
+"""The scripts keep every invariant under random operations; `--model-examples N` asks for more than CI's number."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.model.machine import PoolMachine
+
+STEPS = 50
+SHARDS = 4  # so that parallel test workers share the examples
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_scripts_keep_the_invariants(redis_url: str, shard: int, request: pytest.FixtureRequest) -> None:
+    examples = -(-int(request.config.getoption("--model-examples")) // SHARDS)
+    run_state_machine_as_test(
+        PoolMachine.on_server(redis_url),
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS,
+            deadline=None,
+            print_blob=True,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

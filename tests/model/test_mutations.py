@@ -1,0 +1,80 @@
+"""The test of the test: scripts that are broken on purpose must make the model test fail, and for the right reason.
+
+Each case replaces one piece of Lua by a wrong one, in the text that the drivers send, and runs the machine until it
+objects. A case whose piece is no longer found fails at once: then the mutation has to follow the script.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+import dispatcher.call
+import dispatcher.client
+from dispatcher.call import Script, script
+from tests.model.machine import PoolMachine
+
+REFRESH_ONLY = "for queue in pairs(touched) do refresh(queue) end"
+
+# script (`*`: all), the right piece, the wrong one, the invariants of which one must be named
+MUTATIONS = {
+    "no pump in finish": ("lease_finish", "settle(#reply - 1)", REFRESH_ONLY, "W"),
+    "no pump in submit": ("run_submit", "settle(math.min(fresh, 4))", REFRESH_ONLY, "W T"),
+    "no refresh in set-queue": ("queue_set", "touch(queue)\n", "", "5 6 W"),
+    "no limit of the queue": ("lease_claim", "math.min(want, queue_free(queue))", "want", "5"),
+    "no limit of the pool": ("lease_claim", "math.min(want, free, 64)", "math.min(want, 64)", "5"),
+    "no epoch in the fence": ("lease_finish", "and run.epoch == tonumber(epoch)", "", "8"),
+    "no consumer in the fence": ("lease_release", "and run.consumer == consumer", "", "8"),
+    "a slot is leaked": ("lease_finish", "call('ZREM', LEASES, run.id)", "", "1 2 5"),
+    "a pause is ignored": ("lease_claim", "pool.paused and 0 or pool_free()", "pool_free()", "5"),
+    "a lease is reaped too early": ("*", "now - GRACE_MS), 'BYSCORE'", "now), 'BYSCORE'", "5"),
+    "no hold after a silence": ("*", "if now < hold_ms then return end", "", "5"),
+    "a request is not remembered": ("lease_claim", "if me[2] == request then", "if false then", "8"),
+    "no timer is kept": ("lease_claim", "call('ZADD', TIMERS, int(moment), consumer)", "", "12"),
+    "the run priority is ignored": ("run_submit", "run.priority * SPAN + due", "due", "5"),
+    "an event is forgotten": ("run_cancel", "run_event('cancelling'", "run_key('cancelling'", "13"),
+}
+
+
+def broken(name: str, right: str, wrong: str) -> Callable[[str], Script]:
+    """As `call.script`, but with one piece of one script (`*`: of every script) replaced."""
+    probe = script("lease_claim" if name == "*" else name).text
+    assert right in probe, f"the mutation of {name} has to follow the script: {right!r} is not there"
+
+    @cache
+    def mutant(wanted: str) -> Script:
+        found = script(wanted)
+        if name not in ("*", wanted):
+            return found
+        text = found.text.replace(right, wrong)
+        return Script(wanted, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    return mutant
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("case", MUTATIONS)
+def test_a_broken_script_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    name, right, wrong, invariants = MUTATIONS[case]
+    mutant = broken(name, right, wrong)
+    monkeypatch.setattr(dispatcher.call, "script", mutant)
+    monkeypatch.setattr(dispatcher.client, "script", mutant)
+    with pytest.raises(AssertionError) as found:
+        run_state_machine_as_test(
+            PoolMachine.on_server(redis_url),
+            settings=settings(
+                max_examples=250,
+                stateful_step_count=50,
+                deadline=None,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    words = str(found.value).partition(":")[0].partition("\n")[0].split("/")
+    assert set(words) & set(invariants.split()), f"found for another reason: {found.value}"
