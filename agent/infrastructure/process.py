@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import marshal
 import os
+import py_compile
 import shutil
 import signal
 import subprocess
@@ -41,6 +43,7 @@ class ProcessInfrastructure:
         self._host = host
         self._folder = Path(tempfile.mkdtemp(prefix="dispatcher-"))
         self._guarding = Guarding(self._folder)
+        self._program = _compiled()
 
     async def prepare(self, run: Claimed, sink: Sink) -> ProcessJob | Ended:
         return self._prepared(run, sink)
@@ -49,8 +52,11 @@ class ProcessInfrastructure:
         path = run.input.path
         if path is not None and not Path(path).is_dir():
             return Ended(could_not_start=f"host {self._host} has no code folder {path!r}. {_WAYS_OUT}")
-        folder = Path(tempfile.mkdtemp(dir=self._folder, prefix=f"{run.id}-"))
+        folder = self._folder / f"{run.id}-{run.epoch}"
         try:
+            if not self._folder.exists():  # what cleans up /tmp on many systems takes what is ten days old
+                self._folder.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700)
             process = self._spawn(run, folder)
         except (OSError, ValueError) as error:  # no memory, no more processes, a NUL in the environment
             shutil.rmtree(folder, ignore_errors=True)
@@ -67,11 +73,11 @@ class ProcessInfrastructure:
         parameters.write_text(json.dumps(of.parameters), "utf-8")
         command = None if of.command is None else list(of.command)
         spec = {"entrypoint": of.entrypoint, "command": command, "path": of.path}
-        (folder / "spec.json").write_text(json.dumps({**spec, "parameters": of.parameters}), "utf-8")
+        (folder / "spec").write_bytes(marshal.dumps({**spec, "parameters": of.parameters}))
         # A command does not need what `site` does to an interpreter, which is half of its start.
         flags = ["-P"] if command is None else ["-I", "-S"]
         return subprocess.Popen(
-            [sys.executable, *flags, str(_PROGRAM), "run", str(folder)],
+            [sys.executable, *flags, self._program, "run", str(folder)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -83,6 +89,14 @@ class ProcessInfrastructure:
 
     def close(self) -> None:
         self._guarding.close()
+
+
+def _compiled() -> str:
+    """The child's program, compiled where that is possible: it is run as a file, so Python would not keep it so."""
+    try:
+        return str(py_compile.compile(str(_PROGRAM), doraise=True))
+    except OSError:
+        return str(_PROGRAM)
 
 
 _WAYS_OUT = (
@@ -193,14 +207,13 @@ class ProcessJob:
         """The exit code, and what the child wrote down before it ended."""
         code = self._process.returncode
         try:
-            report = json.loads((self._folder / "outcome.json").read_text("utf-8"))
-            word, message = report["state"], report.get("message", "")
-        except (OSError, ValueError, KeyError, TypeError):  # a command, killed, or the flow removed it
+            word, result, message = (self._folder / "outcome").read_text("utf-8").split("\n", 2)
+        except (OSError, ValueError):  # a command, killed, or the flow removed it
             return Ended(code)
         if word == "NOSTART":
             folder = self._of.path or "a temporary folder (it was deployed without a code folder)"
             return Ended(could_not_start=f"{message} on host {self._host}, code folder {folder}. {_WAYS_OUT}")
-        return Ended(code, State(word), message, report.get("result", ""))
+        return Ended(code, State(word), message, result)
 
 
 def _read(descriptor: int) -> bytes | None:

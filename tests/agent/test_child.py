@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,7 +102,7 @@ def test_what_cannot_be_a_flow_is_told(tmp_path: Path, entrypoint: str, code: st
 def test_without_a_word_from_the_consumer_nothing_happens(tmp_path: Path) -> None:
     (tmp_path / "flows.py").write_text("print('imported')\ndef main(): print('called')\n")
     spec: dict[str, Any] = {"entrypoint": "flows.py:main", "command": None, "path": str(tmp_path), "parameters": {}}
-    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    (tmp_path / "spec").write_bytes(marshal.dumps(spec))
     done = subprocess.run(
         [sys.executable, "-P", str(CHILD), "run", str(tmp_path)],
         stdin=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ def test_without_a_word_from_the_consumer_nothing_happens(tmp_path: Path) -> Non
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
-    assert not (tmp_path / "outcome.json").exists()
+    assert not (tmp_path / "outcome").exists()
 
 
 def test_an_error_without_a_text_is_told() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -48,6 +49,7 @@ class Runner:
     def __init__(self, project: Path) -> None:
         self.project = project
         self.printed = b""
+        self.infrastructure = ProcessInfrastructure
 
     def __call__(
         self, flow: str | None = None, act: Callable[[ProcessJob], Awaitable[None]] | None = None, **of: Any
@@ -58,7 +60,7 @@ class Runner:
         return asyncio.run(self._run(claimed, act))
 
     async def _run(self, run: Claimed, act: Callable[[ProcessJob], Awaitable[None]] | None) -> Ended:
-        infrastructure = ProcessInfrastructure({"DISPATCHER_CONSUMER_ID": "CONSUMER"}, "myhost")
+        infrastructure = self.infrastructure({"DISPATCHER_CONSUMER_ID": "CONSUMER"}, "myhost")
         try:
             async with asyncio.timeout(LIMIT_S):
                 job = await infrastructure.prepare(run, self._print)
@@ -159,6 +161,18 @@ def test_what_is_not_there_could_not_start_and_the_ways_out_are_told(
     for fact in ("myhost", "--path", "package.module:function", "same path on every host"):
         assert fact in ended.could_not_start
     assert ended.exit_code is None
+
+
+def test_a_folder_that_was_cleaned_away_is_made_again(run: Runner, temporary: Path) -> None:
+    assert run("hello").exit_code == 0
+
+    class Cleaned(ProcessInfrastructure):
+        def _prepared(self, *args: Any) -> ProcessJob | Ended:
+            shutil.rmtree(self._folder)
+            return super()._prepared(*args)
+
+    run.infrastructure = Cleaned
+    assert run("hello").exit_code == 0
 
 
 def test_an_environment_that_no_process_can_have_could_not_start(run: Runner) -> None:
