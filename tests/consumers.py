@@ -134,6 +134,8 @@ class Scene:
         self.folder = folder
         self.client = Client(url)
         self.started: list[ConsumerProcess] = []
+        self.temporary = folder.parent / f"{folder.name}-tmp"  # some tests kill whoever would clean up
+        self.temporary.mkdir()
         self.client.run(pools.create(POOL, type=pool_type, lease_ms=round(LEASE_S * 1000)))
         (folder / "flows.py").write_text(textwrap.dedent(FLOWS))
 
@@ -144,6 +146,7 @@ class Scene:
         argv = [sys.executable, "-m", "dispatcher", "--redis-url", url or self.url]
         log = self.folder.parent / f"{self.folder.name}-consumer-{len(self.started)}.log"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHER_")}
+        clean["TMPDIR"] = str(self.temporary)
         consumer = ConsumerProcess(
             [*argv, kind, "start", "--hide-welcome", *options], self.folder, {**clean, **environment}, log
         )
