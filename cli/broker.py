@@ -11,18 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cli.context import output_option
+
 if TYPE_CHECKING:
     from dispatcher.broker import BrokerStatus
-
-_output = click.option(
-    "-o",
-    "--output",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    envvar="DISPATCHER_OUTPUT",
-    help="Words for people, or one JSON document.",
-)
 
 
 @click.group()
@@ -39,7 +31,7 @@ def broker() -> None:
 
 
 @broker.command()
-@_output
+@output_option
 def start(output: str) -> None:
     """Start the embedded broker, if it does not run yet.
 
@@ -72,7 +64,7 @@ def stop() -> None:
 
 
 @broker.command()
-@_output
+@output_option
 def status(output: str) -> None:
     """Show whether the embedded broker runs, and where. Exit code 1 when it does not.
 

@@ -15,7 +15,7 @@ import click
 
 from cli import render
 from cli.context import connected, session
-from cli.types import DURATION
+from cli.types import DURATION, SECONDS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BANNER = """\
@@ -37,8 +37,8 @@ class Asked:
     run_once: bool
     hide_welcome: bool
     drain_timeout: int | None  # ms
-    grace_seconds: float
-    stream_output: bool
+    grace_seconds: float | None
+    stream_output: bool | None
     api: str | None
 
 
@@ -51,7 +51,7 @@ _OPTIONS = (
     click.option("-l", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N runs at once."),
     click.option(
         "--prefetch-seconds",
-        type=click.FloatRange(min=0),
+        type=SECONDS,
         metavar="S",
         help="Claim runs this long before their start and have them ready (a setting of the same name).",
     ),
@@ -66,19 +66,14 @@ _OPTIONS = (
     ),
     click.option(
         "--grace-seconds",
-        type=click.FloatRange(min=0),
+        type=SECONDS,
         metavar="S",
-        default=10,
-        show_default=True,
-        envvar="DISPATCHER_GRACE_SECONDS",
-        help="From SIGTERM to SIGKILL when a run is stopped (DISPATCHER_GRACE_SECONDS).",
+        help="From SIGTERM to SIGKILL when a run is stopped (a setting of the same name).",
     ),
     click.option(
         "--stream-output/--no-stream-output",
-        default=True,
-        show_default=True,
-        envvar="DISPATCHER_STREAM_OUTPUT",
-        help="Show the output of runs here, besides keeping it (DISPATCHER_STREAM_OUTPUT).",
+        default=None,
+        help="Show the output of runs here, besides keeping it (a setting of the same name).",
     ),
     click.option("--api", metavar="URL", help="The Redis to work on, as --redis-url."),
 )
@@ -102,11 +97,11 @@ def words(kind: str, asked: Asked) -> dict[str, Any]:
         "limit": asked.limit,
         "prefetch_s": prefetch_s if asked.prefetch_seconds is None else asked.prefetch_seconds,
         "query_s": settings.agent_query_seconds if kind == "agent" else settings.worker_query_seconds,
-        "grace_s": asked.grace_seconds,
+        "grace_s": settings.grace_seconds if asked.grace_seconds is None else asked.grace_seconds,
         "drain_timeout_s": None if asked.drain_timeout is None else asked.drain_timeout / 1000,
         "allows_unsafe_broker": settings.allow_unsafe_broker,
         "is_run_once": asked.run_once,
-        "is_output_shown": asked.stream_output,
+        "is_output_shown": settings.stream_output if asked.stream_output is None else asked.stream_output,
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import render, watched
-from cli.types import DURATION, TIME
+from cli.types import DURATION, POSITIVE_SECONDS, SECONDS, TIME
 
 if TYPE_CHECKING:
     from dispatcher import Client
@@ -92,14 +92,13 @@ def argv(entrypoint: str | None, command: str | None) -> tuple[str, ...] | None:
 
 def execution_options(command: Command) -> Command:
     """How the process of a run is treated: retries, delay between them, time limit."""
-    seconds = click.FloatRange(min=0, min_open=True)
     for option in (
         click.option(
-            "--timeout-seconds", type=seconds, help="Stop a run after so long: it is FAILED.  [default: never]"
+            "--timeout-seconds", type=POSITIVE_SECONDS, help="Stop a run after so long: it is FAILED.  [default: never]"
         ),
         click.option(
             "--retry-delay-seconds",
-            type=click.FloatRange(min=0),
+            type=SECONDS,
             help="Wait so long before the first retry, twice as long before each one after it.  [default: 0]",
         ),
         click.option(

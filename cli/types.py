@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -103,6 +103,20 @@ class Hours(Milliseconds):
         return int(hours * 3_600_000)
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds from 0 on. As click's own range, but `nan`, which compares with nothing, is refused."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is not a number of seconds", param, ctx)
+        return found
+
+
 DURATION = Duration()
+SECONDS = Seconds(min=0)
+POSITIVE_SECONDS = Seconds(min=0, min_open=True)
 HOURS = Hours()
 TIME = Time()

@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from dispatcher.call import Call, Flow
-from dispatcher.client import Batch, Batches, Clock, driven, driven_many, invalid_url, options
+from dispatcher.client import Batch, Batches, Clock, checked_url, driven, driven_many, invalid_url, options
 
 R = TypeVar("R")
 
@@ -29,7 +29,7 @@ class AsyncClient:
     """A connection pool to one Redis for one event loop; `async with AsyncClient(url) as client:` closes it."""
 
     def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
-        self.url = url
+        self.url = checked_url(url)
         self._now_ms = now_ms
         self._by_wait: dict[int | None, redis.asyncio.Redis] = {}
         self._connected(None)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -35,6 +36,7 @@ from dispatcher.call import Arg, Call, Flow, script, wire
 R = TypeVar("R")
 READ_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
+URL_OPTIONS = frozenset({"db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 WAIT_MARGIN_S = 5.0  # how much later than the server's own wait a reply may come
 Clock = Callable[[], int]
 observers: list[Callable[[Call[Any], Any], None]] = []  # tests see every call with its raw reply; empty otherwise
@@ -125,8 +127,12 @@ def translated(error: Exception, url: str) -> errors.DispatcherError:
     if isinstance(error, BusyLoadingError):
         return errors.BrokerLoading(f"Redis at {place} is still loading its data. Wait for it.")
     if isinstance(error, ConnectionError | TimeoutError | OSError):
-        kind = errors.BrokerDown if "refused" in str(error).lower() else errors.BrokerUnavailable
-        return kind(f"Redis cannot be reached at {place}: {error}. Start it, or name another with --redis-url.")
+        # Nobody listens there, or the unix socket is gone: then nobody else is served either.
+        is_down = any(word in str(error) for word in ("refused", "No such file"))
+        kind = errors.BrokerDown if is_down else errors.BrokerUnavailable
+        return kind(
+            f"Redis cannot be reached at {place}: {str(error).rstrip('.')}. Start it, or name another with --redis-url."
+        )
     return errors.BrokerRefused(f"{error} ({place})")
 
 
@@ -147,8 +153,18 @@ def options(waits_ms: int | None) -> dict[str, Any]:
     }
 
 
-def invalid_url(url: str, error: Exception) -> errors.DispatcherError:
-    return errors.BadValue(f"the Redis URL {without_secrets(url)!r} is not valid: {error}")
+def checked_url(url: str) -> str:
+    """`url`, if it asks for nothing but where, who, and TLS files. Raises `BadValue`: redis-py would let other query
+    options of a URL override the settings that the drivers rely on."""
+    asked = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    if unknown := sorted(asked - URL_OPTIONS):
+        known = ", ".join(sorted(URL_OPTIONS))
+        raise invalid_url(url, f"it has the unknown option {unknown[0]!r}; known are {known}.")
+    return url
+
+
+def invalid_url(url: str, why: object) -> errors.DispatcherError:
+    return errors.BadValue(f"the Redis URL {without_secrets(url)!r} is not valid: {why}")
 
 
 class Client:
@@ -158,7 +174,7 @@ class Client:
     """
 
     def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
-        self.url = url
+        self.url = checked_url(url)
         self._now_ms = now_ms
         self._by_wait: dict[int | None, redis.Redis] = {}
         self._connected(None)

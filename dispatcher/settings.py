@@ -46,8 +46,8 @@ class Settings:
     worker_prefetch_seconds: float = _setting(10.0, "How long before its start a worker may claim a run.")
     agent_query_seconds: float = _setting(15.0, "At most this long does an idle agent go without looking.")
     worker_query_seconds: float = _setting(15.0, "At most this long does an idle worker go without looking.")
-    healthcheck_host: str = _setting("127.0.0.1", "Where --with-healthcheck listens.")
-    healthcheck_port: int = _setting(8080, "The port on which --with-healthcheck listens.", most=65_535)
+    grace_seconds: float = _setting(10.0, "From SIGTERM to SIGKILL when a run is stopped.")
+    stream_output: bool = _setting(True, "Show the output of runs on the consumer's own, besides keeping it.")
 
 
 SETTINGS: dict[str, Field[Any]] = {found.name: found for found in fields(Settings)}

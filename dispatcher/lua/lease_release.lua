@@ -18,7 +18,7 @@ for place_at = 3, #ARGV, 2 do
     unhold(run)
     call('HSET', run_key(run.id), 'releases', run.releases + 1)
     if run.state == 'CANCELLING' then
-      conclude(run, 'released', 'CANCELLED', 'cancelled before it was started again')
+      conclude(run, 'released', 'CANCELLED', 'cancelled before it began')
       word = 'CANCELLED'
     else
       place(run, run.due)

@@ -139,7 +139,12 @@ def tick(name: str) -> Call[bool]:
     Consumers never need it. A reader calls it first, so that it tells the truth in a pool where nobody is left.
     """
     decode = expect("ticked", pool=name)
-    return Call("pool_tick", (keyspace.pool(name),), (), lambda reply: bool(decode(reply)[0]))
+    return Call(
+        "pool_tick",
+        (keyspace.pool(keyspace.checked_name("Work pool", name)),),
+        (),
+        lambda reply: bool(decode(reply)[0]),
+    )
 
 
 def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:

@@ -72,8 +72,6 @@ REFUSALS = [
     ("config set output=xml", 1, "give one of table, json"),
     ("config set agent_query_seconds=-1", 1, "give a number from 0"),
     ("config set agent_query_seconds=nan", 1, "give a number from 0"),
-    ("config set healthcheck_port=70000", 1, "give a whole number from 0 to 65535"),
-    ("config set healthcheck_port=80.5", 1, "give a whole number from 0 to 65535"),
     ("config set allow_unsafe_broker=maybe", 1, "give true or false"),
     ("config set output", 2, "is not KEY=VALUE"),
     ("config set", 2, "Missing argument"),
@@ -185,13 +183,13 @@ def test_a_misspelt_setting_in_the_file_stops_commands_and_can_be_taken_out(proj
 def test_validate_names_every_fault(project: Project) -> None:
     file_of(project).parent.mkdir()
     file_of(project).write_text('active = "gone"\n[profiles.x]\nDISPATCHER_OUTPUT = "xml"\n')
-    env = {"DISPATCHER_REDIS_ULR": "x", "DISPATCHER_HEALTHCHECK_PORT": "web", "DISPATCHER_RUN_ID": "R"}
+    env = {"DISPATCHER_REDIS_ULR": "x", "DISPATCHER_GRACE_SECONDS": "web", "DISPATCHER_RUN_ID": "R"}
     stderr = Project(project.folder, "", env).refused("config", "validate")
     for said in (
         "4 found",
         "the active profile 'gone' does not exist",
         "profile x: DISPATCHER_OUTPUT",
-        "DISPATCHER_HEALTHCHECK_PORT (environment)",
+        "DISPATCHER_GRACE_SECONDS (environment)",
         "DISPATCHER_REDIS_ULR is not known. Did you mean DISPATCHER_REDIS_URL?",
     ):
         assert said in stderr

@@ -9,13 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli import main
-from cli.worker import worker
 from dispatcher.ops import views
 from dispatcher.settings import SETTINGS, variable
 
 ROOT = Path(__file__).resolve().parents[2]
-# Settings of an option that does not exist yet: they are told with it.
-LATER = {"healthcheck_host": "--with-healthcheck", "healthcheck_port": "--with-healthcheck"}
 
 
 def rows(page: str, heading: str) -> list[list[str]]:
@@ -67,20 +64,13 @@ def test_a_number_is_that_of_the_code(what: str, how_much: str, file: str, name:
 
 def test_settings_are_told() -> None:
     expected = [
-        [f"`{variable(name)}`", _default(field.default), field.metadata["meaning"]]
-        for name, field in SETTINGS.items()
-        if name not in LATER
+        [f"`{variable(name)}`", _default(field.default), field.metadata["meaning"]] for name, field in SETTINGS.items()
     ]
     assert rows("operations.md", "Settings and profiles") == expected
 
 
 def _default(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def test_settings_of_what_comes_later_are_not_told_yet() -> None:
-    options = {word for parameter in worker.commands["start"].params for word in parameter.opts}
-    assert not options & set(LATER.values()), "the option is there: tell its settings in docs/operations.md"
 
 
 def test_exit_codes_are_told() -> None:

@@ -382,3 +382,13 @@ def test_an_idle_connection_that_the_server_closed_is_no_error(scripted: Scripte
     scripted.replies = [b"+first\r\n+", b"+ok\r\n"]  # a byte too much: the connection cannot be used again
     assert send(plain(resend=False)) == "first"
     assert send(plain(resend=False)) == "ok"
+
+
+@pytest.mark.parametrize(
+    "option", ["protocol=3", "decode_responses=false", "socket_timeout=1", "nonsense=1", "ssl_cert_reqs=none"]
+)
+@pytest.mark.parametrize("driver", [Client, AsyncClient])
+def test_a_url_may_not_override_what_the_drivers_rely_on(driver: type[Client] | type[AsyncClient], option: str) -> None:
+    with pytest.raises(BadValue, match=f"unknown option '{option.partition('=')[0]}'") as refused:
+        driver(f"redis://:secret@127.0.0.1:1/0?db=1&{option}")
+    assert "secret" not in str(refused.value)
