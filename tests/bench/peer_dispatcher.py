@@ -1,15 +1,14 @@
 """Dispatcher as a peer of a benchmark that gives the same noop work to several task queues.
 
 A program, run by the benchmark's runner, not by `python -m tests.bench`: the runner's module `benchlib` (recorder,
-payload, command line of an adapter) is found in the folder that BENCH_LIB names. A job is a run of `noop` below, in
-the infrastructure `process`: a fresh interpreter each, which is what this product offers today.
+payload, command line of an adapter) is found in the folder that BENCH_LIB names. A job is a run of
+`peer_flows.py:noop` in the infrastructure `process`: a fresh interpreter each, which is what this product offers today.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,6 @@ import benchlib  # type: ignore[import-not-found,unused-ignore]
 
 POOL = "bench"
 PRIORITIES = (1, 100, 1000)
-
-
-def noop(**payload: Any) -> None:
-    benchlib.record(payload)
-
-
-def nap(**payload: Any) -> None:
-    benchlib.record(payload, benchlib.START)
-    time.sleep(payload["s"])
-    benchlib.record(payload, benchlib.END)
 
 
 class Dispatcher(benchlib.Peer):  # type: ignore[misc,unused-ignore]
@@ -53,8 +42,8 @@ class Dispatcher(benchlib.Peer):  # type: ignore[misc,unused-ignore]
         from dispatcher.ids import new_id
         from dispatcher.models import NewRun, RunInput
 
-        here = Path(__file__).resolve()
-        run_input = RunInput(entrypoint=f"{here.name}:{flow}", path=str(here.parent), parameters=payload)
+        here = str(Path(__file__).resolve().parent)
+        run_input = RunInput(entrypoint=f"peer_flows.py:{flow}", path=here, parameters=payload)
         return NewRun(new_id(), flow, "default", run_input, **more)
 
     def _submit(self, fresh: list[Any]) -> None:
