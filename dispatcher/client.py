@@ -121,7 +121,7 @@ def translated(error: Exception, url: str) -> errors.DispatcherError:
     """Our error for one of redis-py's; the URL is told without its password."""
     place = without_secrets(url)
     if isinstance(error, AuthenticationError | NoPermissionError):
-        return errors.BrokerRefused(f"{error}. Check user and password for {place}.")
+        return errors.BrokerRefused(f"{str(error).rstrip('.')}. Check user and password for {place}.")
     if isinstance(error, InvalidResponse):
         return errors.BrokerUnavailable(f"what answers at {place} does not speak the Redis protocol. Check the URL.")
     if isinstance(error, BusyLoadingError):
