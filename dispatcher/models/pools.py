@@ -1,8 +1,8 @@
-"""Work pools and work queues as read from Redis."""
+"""Work pools and work queues as read from Redis. Both are gates: paused or not, limited or not, with runs behind."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document
@@ -25,91 +25,66 @@ class Counts:
     cancelling: int = 0
 
     def document(self) -> Document:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Gate:
+    """`limit` None: no limit. `is_served`: a live consumer takes runs from it."""
+
+    id: str
+    name: str
+    description: str
+    limit: int | None
+    is_paused: bool
+    note: str
+    slots_used: int
+    is_served: bool
+    counts: Counts
+    created_at_ms: int
+    updated_at_ms: int
+
+    @property
+    def status(self) -> str:
+        """`paused`, `ready` (a live consumer serves it) or `not_ready`."""
+        return "paused" if self.is_paused else "ready" if self.is_served else "not_ready"
+
+    def document(self) -> Document:
         return {
-            "scheduled": self.scheduled,
-            "late": self.late,
-            "pending": self.pending,
-            "running": self.running,
-            "cancelling": self.cancelling,
+            "id": self.id,
+            "name": self.name,
+            "description": self.description,
+            "concurrency_limit": self.limit,
+            "slots_used": self.slots_used,
+            "is_paused": self.is_paused,
+            "status": self.status,
+            "note": self.note,
+            "counts": self.counts.document(),
+            "created": iso(self.created_at_ms),
+            "updated": iso(self.updated_at_ms),
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
-    name: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue(_Gate):
+    """A lane of a pool. `filter` of the document is for the legacy kind of queue, which this version has not."""
+
     pool: str
-    id: str
     priority: int
-    limit: int | None
-    is_paused: bool
-    note: str
-    description: str
-    slots_used: int
-    is_served: bool
-    counts: Counts
-    created_at_ms: int
-    updated_at_ms: int
-
-    @property
-    def status(self) -> str:
-        """`paused`, `ready` (a live consumer serves it) or `not_ready`."""
-        return "paused" if self.is_paused else "ready" if self.is_served else "not_ready"
 
     def document(self) -> Document:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "work_pool_name": self.pool,
-            "priority": self.priority,
-            "concurrency_limit": self.limit,
-            "slots_used": self.slots_used,
-            "is_paused": self.is_paused,
-            "status": self.status,
-            "note": self.note,
-            "description": self.description,
-            "filter": None,
-            "counts": self.counts.document(),
-            "created": iso(self.created_at_ms),
-            "updated": iso(self.updated_at_ms),
-        }
+        own = {"work_pool_name": self.pool, "priority": self.priority, "filter": None}
+        return {**super(Queue, self).document(), **own}
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    name: str
-    id: str
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool(_Gate):
+    """A pool with its queues, by priority."""
+
     type: str
-    description: str
-    limit: int | None
-    is_paused: bool
-    note: str
     lease_ms: int
-    slots_used: int
-    is_served: bool
-    counts: Counts
     queues: tuple[Queue, ...]
-    created_at_ms: int
-    updated_at_ms: int
-
-    @property
-    def status(self) -> str:
-        """`paused`, `ready` (a live consumer serves it) or `not_ready`."""
-        return "paused" if self.is_paused else "ready" if self.is_served else "not_ready"
 
     def document(self) -> Document:
-        return {
-            "id": self.id,
-            "name": self.name,
-            "type": self.type,
-            "description": self.description,
-            "is_paused": self.is_paused,
-            "note": self.note,
-            "concurrency_limit": self.limit,
-            "slots_used": self.slots_used,
-            "status": self.status,
-            "base_job_template": {},
-            "lease_seconds": self.lease_ms / 1000,
-            "counts": self.counts.document(),
-            "created": iso(self.created_at_ms),
-            "updated": iso(self.updated_at_ms),
-        }
+        own = {"type": self.type, "base_job_template": {}, "lease_seconds": self.lease_ms / 1000}
+        return {**super(Pool, self).document(), **own}
