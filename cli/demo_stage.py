@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +22,7 @@ from typing import Self
 import dispatcher
 from cli import deployment_file, deployment_plan
 from dispatcher import Client, broker
-from dispatcher.errors import BadValue
+from dispatcher.errors import BadValue, BrokerUnavailable
 from dispatcher.ids import new_id
 from dispatcher.models import Deployment, NewRun
 from dispatcher.names import new_name
@@ -82,7 +84,8 @@ class Stage:
         try:
             self.client = Client(broker.ensure(self.folder / "broker"))
         except BaseException:
-            self._remove()
+            with uninterrupted():
+                self._remove()
             raise
         return self
 
@@ -108,7 +111,7 @@ class Stage:
         """A worker of its own process, as `dispatcher worker start` makes it, that knows only this broker."""
         env = {name: value for name, value in os.environ.items() if not name.startswith("DISPATCHER_")}
         env |= {"DISPATCHER_REDIS_URL": self.client.url, "DISPATCHER_HOME": str(self.folder), "NO_COLOR": "1"}
-        with self.worker_log.open("wb") as log:
+        with self.worker_log.open("wb") as log, uninterrupted():  # or a process is there that nobody knows
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "dispatcher", "worker", "start", "--pool", POOL, "--name", "demo-worker"],
                 cwd=ROOT.parent,  # where -m finds this very package, whatever the user's folder holds
@@ -161,15 +164,12 @@ class Stage:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # From here on nothing may come between: a second Ctrl-C would leave a broker behind.
-        before = {number: signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS}
-        try:
-            self._end_worker()
-        finally:
-            self.client.close()
-            self._remove()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        with uninterrupted():
+            try:
+                self._end_worker()
+            finally:
+                self.client.close()
+                self._remove()
 
     def _end_worker(self) -> None:
         """The second signal makes a worker stop its runs at once; if even that does not help, it is killed."""
@@ -186,7 +186,27 @@ class Stage:
         self.worker.wait()
 
     def _remove(self) -> None:
+        folder = self.folder / "broker"
+        pid = broker.status(folder).pid
         try:
-            broker.stop(self.folder / "broker")
+            broker.stop(folder)
+        except BrokerUnavailable:  # it does not want to; what it holds is of no use any more
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
         finally:
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """An interrupt that comes in the block is raised at its end: what is half done would be left behind."""
+    came: list[int] = []
+    # Functions, not SIG_IGN: a process started meanwhile would go on ignoring.
+    before = {number: signal.signal(number, lambda number, _frame: came.append(number)) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.cli.project import Project
+from tests.polling import poll_until
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_every_promise_is_kept(temporary: Path) -> None:
     assert "FAIL" not in answer.stdout
     assert "30 of 30 runs ended as they should" in answer.stdout
     assert "queue critical: at most 1 at once, the limit is 1" in answer.stdout
-    assert using(temporary) == []
+    poll_until(lambda: not using(temporary), 5, "nothing of the demo lives")
     assert [entry.name for entry in temporary.iterdir()] == ["project"]
 
 
@@ -59,5 +60,5 @@ def test_interrupted_in_the_middle(temporary: Path, number: signal.Signals) -> N
     stdout, stderr = process.communicate(timeout=40)
     assert process.returncode == 130
     assert "Traceback" not in stdout + stderr
-    assert using(temporary) == []
+    poll_until(lambda: not using(temporary), 5, "nothing of the demo lives")
     assert [entry.name for entry in temporary.iterdir()] == ["project"]
