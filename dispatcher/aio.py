@@ -81,6 +81,8 @@ class AsyncClient:
             while not sending.done():
                 sending.cancel()
                 await asyncio.wait({sending}, timeout=0.01)
+            if not sending.cancelled():
+                sending.exception()  # it ended on its own at that moment; nobody wants to know how
             raise
         return sending.result()
 

@@ -30,6 +30,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._loses_reply = False
+        self._hangs_up = False
         self._listener: socket.socket | None = None
         self.dropped = 0  # replies lost so far
         self.accepted = 0  # connections so far
@@ -48,7 +49,7 @@ class Proxy:
         self._flowing.clear()
 
     def cut(self) -> None:
-        """Closes every connection and refuses new ones."""
+        """Closes every connection and refuses new ones, as a server that is down."""
         with self._lock:
             listener, self._listener = self._listener, None
         if listener is not None:
@@ -56,8 +57,14 @@ class Proxy:
         Path(self._address).unlink(missing_ok=True)
         self._close_all()
 
+    def hang_up(self) -> None:
+        """Closes every connection, and each new one as soon as it is made: something answers, and it is not Redis."""
+        self._hangs_up = True
+        self._close_all()
+
     def mend(self) -> None:
-        """Ends a stall or a cut."""
+        """Ends whatever was done to it."""
+        self._hangs_up = False
         if self._listener is None:
             self._listen()
         self._flowing.set()
@@ -87,6 +94,9 @@ class Proxy:
                 client, _ = listener.accept()
             except OSError:
                 return
+            if self._hangs_up:
+                _close(client)
+                continue
             server = socket.socket(socket.AF_UNIX)
             try:
                 server.connect(self._upstream)

@@ -58,7 +58,7 @@ def test_an_outage_of_ten_seconds_is_survived(scene: Scene, proxy: Proxy) -> Non
     assert worker.exit_code() == 0
 
 
-@pytest.mark.parametrize("outage", ["cut", "stall"])
+@pytest.mark.parametrize("outage", ["hang_up", "stall"])
 def test_a_consumer_that_is_cut_off_beyond_its_lease_stops_its_run_before_another_starts_it(
     scene: Scene, proxy: Proxy, outage: str
 ) -> None:
