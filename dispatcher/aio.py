@@ -75,14 +75,14 @@ class AsyncClient:
         if sys.version_info >= (3, 12):
             return await self._pipelined(batch)
         sending = asyncio.create_task(self._pipelined(batch))
+        # Cancelled while it fails, nobody is left who would ask how it ended; asyncio would complain.
+        sending.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             await asyncio.wait({sending})
         except asyncio.CancelledError:
             while not sending.done():
                 sending.cancel()
                 await asyncio.wait({sending}, timeout=0.01)
-            if not sending.cancelled():
-                sending.exception()  # it ended on its own at that moment; nobody wants to know how
             raise
         return sending.result()
 
