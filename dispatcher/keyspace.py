@@ -68,6 +68,11 @@ def due(pool: str, queue: str) -> str:
     return _of(pool, f"queue:{queue}:due")
 
 
+def retry(pool: str, queue: str) -> str:
+    """Sorted set: waiting run that failed and is tried again in the future; score = due ms. Never prefetched."""
+    return _of(pool, f"queue:{queue}:retry")
+
+
 def slots(pool: str, queue: str) -> str:
     """Sorted set: run that holds a slot of the queue; score = claim ms. Outlives a deleted queue until it is empty."""
     return _of(pool, f"queue:{queue}:slots")
@@ -196,8 +201,8 @@ def deployment_set(pool: str) -> str:
 KEYS = {
     function.__name__: function
     for function in (
-        pools, deployments, pool, state, queues, queue, ready, due, slots, admissible, next, early, leases, consumers,
-        consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_result, run_log,
+        pools, deployments, pool, state, queues, queue, ready, due, retry, slots, admissible, next, early, leases,
+        consumers, consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_result, run_log,
         runs_by_start, runs_of, runs_finished, idempotency, events, deployment_set,
     )
 }  # fmt: skip

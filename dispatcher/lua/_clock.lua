@@ -23,20 +23,25 @@ local function guard()
   return hold_ms
 end
 
--- Moves up to `most` runs whose time has come from `due` to `ready`.
+-- Moves up to `most` runs whose time has come from `due` or `retry` to `ready`; returns how many.
+local function promote_from(key, queue, most)
+  local runs = call('ZRANGE', key, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
+  for place_at = 1, #runs, 2 do
+    local priority = tonumber(call('HGET', run_key(runs[place_at]), 'priority') or PRIORITY)
+    call('ZADD', ready_key(queue), int(priority * SPAN + tonumber(runs[place_at + 1])), runs[place_at])
+    call('ZREM', key, runs[place_at])
+  end
+  return #runs / 2
+end
+
 local function promote(most)
   while most > 0 do
     local head = call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')
     if not head[1] or tonumber(head[2]) > now then return end
     local queue = head[1]
-    local runs = call('ZRANGE', due_key(queue), '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
-    for place_at = 1, #runs, 2 do
-      local priority = tonumber(call('HGET', run_key(runs[place_at]), 'priority') or PRIORITY)
-      call('ZADD', ready_key(queue), int(priority * SPAN + tonumber(runs[place_at + 1])), runs[place_at])
-      call('ZREM', due_key(queue), runs[place_at])
-    end
+    most = most - promote_from(due_key(queue), queue, most)
+    if most > 0 then most = most - promote_from(retry_key(queue), queue, most) end
     refresh(queue)
-    most = most - #runs / 2
   end
 end
 

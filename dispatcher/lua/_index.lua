@@ -21,15 +21,22 @@ local function refresh(queue)
   local open = priority and queue_free(queue) > 0
   local head = call('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')[2]
   list(ADMISSIBLE, queue, open and call('EXISTS', ready_key(queue)) == 1 and priority)
-  list(NEXT, queue, priority and head)
+  local again = call('ZRANGE', retry_key(queue), 0, 0, 'WITHSCORES')[2]
+  local soonest = head and again and (tonumber(again) < tonumber(head) and again or head) or head or again
+  list(NEXT, queue, priority and soonest)
   list(EARLY, queue, open and head)
   touched[queue] = nil
 end
 
+-- Runs that wait in the queue.
+local function waiting_count(queue)
+  return call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue)) + call('ZCARD', retry_key(queue))
+end
+
 -- Late runs of a queue: ready ones need a look per run priority in use, because the priority leads the score.
 local function late_count(queue)
-  local limit_ms, late, from = now - LATE_MS - 1, 0, '-inf'
-  late = call('ZCOUNT', due_key(queue), '-inf', int(limit_ms))
+  local limit_ms, from = now - LATE_MS - 1, '-inf'
+  local late = call('ZCOUNT', due_key(queue), '-inf', int(limit_ms)) + call('ZCOUNT', retry_key(queue), '-inf', int(limit_ms))
   while true do
     local head = call('ZRANGE', ready_key(queue), from, '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
     if not head[1] then return late end

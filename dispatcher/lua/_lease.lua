@@ -50,9 +50,10 @@ end
 
 -- Up to `most` waiting runs of a queue, ready ones first.
 local function waiting_runs(queue, most)
-  local ids = most > 0 and call('ZRANGE', ready_key(queue), 0, most - 1) or {}
-  if #ids < most then
-    for _, id in ipairs(call('ZRANGE', due_key(queue), 0, most - #ids - 1)) do ids[#ids + 1] = id end
+  local ids = {}
+  for _, key in ipairs({ ready_key(queue), due_key(queue), retry_key(queue) }) do
+    if #ids >= most then break end
+    for _, id in ipairs(call('ZRANGE', key, 0, most - #ids - 1)) do ids[#ids + 1] = id end
   end
   return ids
 end

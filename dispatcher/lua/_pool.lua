@@ -19,6 +19,7 @@ local BOUNDLESS = 1000000000
 local function queue_key(queue) return base .. 'queue:' .. queue end
 local function ready_key(queue) return base .. 'queue:' .. queue .. ':ready' end
 local function due_key(queue) return base .. 'queue:' .. queue .. ':due' end
+local function retry_key(queue) return base .. 'queue:' .. queue .. ':retry' end
 local function slots_key(queue) return base .. 'queue:' .. queue .. ':slots' end
 local function run_key(run) return base .. 'run:' .. run end
 local function consumer_key(consumer) return base .. 'consumer:' .. consumer end

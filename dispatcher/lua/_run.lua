@@ -29,11 +29,14 @@ local function held_by(run, consumer, epoch)
   return run and HELD[run.state] and run.consumer == consumer and run.epoch == tonumber(epoch)
 end
 
--- Puts the run into its queue: ready, or due in the future. A queue that is gone: default.
-local function place(run, due)
+-- Puts the run into its queue: ready; or of the future, apart if it waits for its retry, since that is not prefetched:
+-- it would hold its slots meanwhile. A queue that is gone: default.
+local function place(run, due, is_retry)
   if not call('ZSCORE', QUEUES, run.queue) then run.queue = 'default' end
   if due <= now then
     call('ZADD', ready_key(run.queue), int(run.priority * SPAN + due), run.id)
+  elseif is_retry then
+    call('ZADD', retry_key(run.queue), int(due), run.id)
   else
     call('ZADD', due_key(run.queue), int(due), run.id)
   end
@@ -46,8 +49,10 @@ local function place(run, due)
   touch(run.queue)
 end
 
+-- Takes a waiting run out of its queue; true: it waited for its retry.
 local function unplace(run)
   call('ZREM', ready_key(run.queue), run.id)
   call('ZREM', due_key(run.queue), run.id)
   touch(run.queue)
+  return call('ZREM', retry_key(run.queue), run.id) == 1
 end

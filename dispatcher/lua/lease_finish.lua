@@ -22,7 +22,7 @@ local function finish(run, state, delay_ms, message, code, result)
     return 'CANCELLED'
   elseif delay_ms then
     call('HSET', run_key(run.id), 'message', message)
-    place(run, now + delay_ms)
+    place(run, now + delay_ms, true)
     run_event('retrying', run.id, run.queue, 'SCHEDULED', consumer, run.epoch)
     return 'SCHEDULED'
   end

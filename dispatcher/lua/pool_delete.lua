@@ -13,7 +13,7 @@ if not pool.exists then return { 'NOPOOL' } end
 local queues = call('ZRANGE', QUEUES, 0, -1)
 local function count_waiting()
   local count = 0
-  for _, queue in ipairs(queues) do count = count + call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue)) end
+  for _, queue in ipairs(queues) do count = count + waiting_count(queue) end
   return count
 end
 local unfinished = count_waiting() + call('ZCARD', LEASES)
@@ -40,7 +40,9 @@ for _, consumer in ipairs(call('ZRANGE', CONSUMERS, 0, -1)) do
   forget(consumer)
   call('DEL', consumer_key(consumer))
 end
-for _, queue in ipairs(queues) do call('DEL', queue_key(queue), ready_key(queue), due_key(queue), slots_key(queue)) end
+for _, queue in ipairs(queues) do 
+  call('DEL', queue_key(queue), ready_key(queue), due_key(queue), retry_key(queue), slots_key(queue))
+end
 for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', parked_key(group), woken_key(group)) end
 call('DEL', POOL, STATE, QUEUES, LEASES, ADMISSIBLE, NEXT, EARLY, CONSUMERS, GROUPS, TIMERS, BY_START, EVENTS, DEPLOYMENTS)
 return { 'deleted', cancelled, 0 }

@@ -14,7 +14,7 @@ if not pool.exists then return { 'NOPOOL' } end
 local queue = ARGV[2]
 if queue == 'default' then return { 'DEFAULTQUEUE' } end
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE' } end
-local waiting = call('ZCARD', ready_key(queue)) + call('ZCARD', due_key(queue))
+local waiting = waiting_count(queue)
 if waiting > 0 then return { 'QUEUEBUSY', waiting } end
 pass_time()
 call('ZREM', QUEUES, queue)

@@ -19,9 +19,9 @@ for _, id in ipairs(ids) do
   if target == '' then
     cancel_waiting(run, 'cancelled: its queue is being deleted')
   else
-    unplace(run)
+    local is_retry = unplace(run)
     run.queue = target
-    place(run, run.due)
+    place(run, run.due, is_retry)
     run_event('moved', id, target, 'SCHEDULED', '', run.epoch)
   end
 end

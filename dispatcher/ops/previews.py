@@ -25,7 +25,8 @@ def waiting(pool: str, queues: Sequence[str], *, within_ms: int, most: int) -> F
     for queue in queues:
         ids += yield from Call("ZRANGE", (keyspace.ready(pool, queue),), (0, most - 1), list)
         window = ("-inf", now_ms + within_ms, "BYSCORE", "LIMIT", 0, most)
-        ids += yield from Call("ZRANGE", (keyspace.due(pool, queue),), window, list)
+        for key in (keyspace.due(pool, queue), keyspace.retry(pool, queue)):
+            ids += yield from Call("ZRANGE", (key,), window, list)
     found: list[Run] = []
     for start in range(0, len(ids), runs.PAGE):
         found += yield from runs.read_many(pool, ids[start : start + runs.PAGE])

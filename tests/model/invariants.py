@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from dispatcher import keyspace
-from tests.model.reference import GRACE_MS, ConsumerState, Reference
+from tests.model.reference import GRACE_MS, ConsumerState, Reference, RunState
 
 POOL = "p"
 Snapshot = dict[str, Any]
@@ -47,12 +47,16 @@ def snapshot(server: redis.Redis) -> Snapshot:
     return found
 
 
+def place_of(run: RunState) -> str:
+    return "ready" if run.is_ready else "retry" if run.is_retry else "due"
+
+
 def expected_runs(reference: Reference) -> dict[str, Any]:
     """For each run what its keys must say."""
     return {
         run.id: (
             run.state, run.queue, run.due, run.epoch, run.attempts, run.lost, run.releases,
-            "lease" if run.is_held else "none" if run.state != SCHEDULED else "ready" if run.is_ready else "due",
+            "lease" if run.is_held else place_of(run) if run.state == SCHEDULED else "none",
             run.lease_until if run.is_held else 0,
             run.consumer if run.is_held else "",
         )
@@ -66,7 +70,7 @@ def found_runs(of: Snapshot) -> dict[str, Any]:
     places: dict[str, list[str]] = {}
     for key, members in of.items():
         kind = key.rpartition(":")[2]
-        if key.startswith(keyspace.queue(POOL, "")) and kind in ("ready", "due"):
+        if key.startswith(keyspace.queue(POOL, "")) and kind in ("ready", "due", "retry"):
             for run in members:
                 places.setdefault(run, []).append(kind)
     for run in leases:
@@ -131,8 +135,8 @@ def check_indexes(of: Snapshot, reference: Reference) -> None:
             admissible[name] = queue.priority
         if future := reference.future(name):
             next_due[name] = future[0].due
-            if is_open:
-                early[name] = future[0].due
+            if is_open and (soon := reference.early(name)):
+                early[name] = soon[0].due
         for run in reference.ready(name):
             score = of[keyspace.ready(POOL, name)][run.id]
             assert score == run.priority * SPAN + run.due, f"5: score of {run.id}"

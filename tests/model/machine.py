@@ -308,7 +308,7 @@ class PoolMachine(RuleBasedStateMachine):
                     run.state = "CANCELLED"
                 else:
                     run.queue = "default"
-                    self.model.place(run, run.due)
+                    self.model.place(run, run.due, is_retry=run.is_retry)
         self.model.pass_time()
         del self.model.queues[name]
 

@@ -24,6 +24,7 @@ class RunState:
     key: str = ""
     state: str = "SCHEDULED"
     is_ready: bool = False
+    is_retry: bool = False
     epoch: int = 0
     consumer: str = ""
     lease_until: int = 0
@@ -92,6 +93,10 @@ class Reference:
         found = [r for r in self.runs.values() if r.queue == queue and r.state == "SCHEDULED" and not r.is_ready]
         return sorted(found, key=lambda run: (run.due, run.id))
 
+    def early(self, queue: str) -> list[RunState]:
+        """What may be prefetched: not what waits for its retry."""
+        return [run for run in self.future(queue) if not run.is_retry]
+
     def by_priority(self) -> list[str]:
         return sorted(self.queues, key=lambda name: self.queues[name].priority)
 
@@ -101,7 +106,7 @@ class Reference:
         count = 0
         for name in self.queues:
             if consumer.serves(name) and (free := self.queue_free(name)) > 0:
-                early = [run for run in self.future(name) if run.due <= self.now + consumer.prefetch]
+                early = [run for run in self.early(name) if run.due <= self.now + consumer.prefetch]
                 count += min(len(self.ready(name)), free)
                 count += min(len(early), free) if consumer.prefetch else 0
         return count
@@ -120,7 +125,7 @@ class Reference:
     def promote(self) -> None:
         for run in self.runs.values():
             if run.state == "SCHEDULED" and run.due <= self.now:
-                run.is_ready = True
+                run.is_ready, run.is_retry = True, False
 
     def reap(self) -> None:
         if self.now >= self.hold:
@@ -135,10 +140,11 @@ class Reference:
 
     # one run --------------------------------------------------------------------------------------------------------
 
-    def place(self, run: RunState, due: int) -> None:
+    def place(self, run: RunState, due: int, *, is_retry: bool = False) -> None:
         if run.queue not in self.queues:
             run.queue = "default"
         run.state, run.due, run.is_ready = "SCHEDULED", due, due <= self.now
+        run.is_retry = is_retry and not run.is_ready
 
     def lose(self, run: RunState) -> None:
         run.lost += 1
@@ -186,11 +192,11 @@ class Reference:
                 for run in self.ready(name)[: max(0, min(want - len(given), self.queue_free(name)))]:
                     take(run)
         while consumer.prefetch and len(given) < want:
-            open_queues = [n for n in self.queues if consumer.serves(n) and self.queue_free(n) > 0 and self.future(n)]
-            soonest = min(open_queues, key=lambda name: (self.future(name)[0].due, name), default=None)
-            if soonest is None or self.future(soonest)[0].due > self.now + consumer.prefetch:
+            open_queues = [n for n in self.queues if consumer.serves(n) and self.queue_free(n) > 0 and self.early(n)]
+            soonest = min(open_queues, key=lambda name: (self.early(name)[0].due, name), default=None)
+            if soonest is None or self.early(soonest)[0].due > self.now + consumer.prefetch:
                 break
-            take(self.future(soonest)[0])
+            take(self.early(soonest)[0])
         return given
 
     def start(self, consumer: str, run_id: str, epoch: int) -> str:
@@ -214,7 +220,7 @@ class Reference:
         if run.state == "CANCELLING":
             run.state = "CANCELLED"
         elif retry_in is not None:
-            self.place(run, self.now + retry_in)
+            self.place(run, self.now + retry_in, is_retry=True)
         else:
             run.state = state
         word = run.state

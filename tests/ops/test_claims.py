@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from dispatcher.ids import new_id
-from dispatcher.ops import queues, runs
+from dispatcher.models import Outcome
+from dispatcher.ops import leases, pools, queues, runs
 from dispatcher.states import State
 from tests.dumps import unchanged
 from tests.scene import LEASE_MS, POOL, Scene
@@ -173,3 +174,29 @@ def test_ids_of_requests_are_the_consumers_own(scene: Scene) -> None:
     request = new_id()
     first, second = scene.claim(one, request=request), scene.claim(two, request=request)
     assert {first.runs[0].id} != {second.runs[0].id}
+
+
+def test_a_run_that_waits_for_its_retry_is_not_prefetched_and_holds_no_slot(scene: Scene) -> None:
+    one = scene.join(prefetch_ms=10_000)
+    run, epoch = scene.running(one)
+    outcome = Outcome(run, epoch, State.FAILED, retry_in_ms=5_000)
+    assert scene.run(leases.finish(POOL, one, [outcome])) == ["SCHEDULED"]
+    early = scene.submit(delay_ms=6_000)
+    assert scene.take(one) == [early], "what was never tried is prefetched beside it"
+    seen = scene.see(run)
+    assert (seen.state_name, scene.run(pools.read(POOL)).slots_used) == ("AwaitingRetry", 1)
+    claim = scene.claim(one)
+    assert (claim.block_ms, claim.is_timer) == (5_000, True), "somebody looks when it is due"
+    scene.clock.advance(5_000)
+    assert scene.take(one) == [run]
+
+
+def test_a_run_that_waits_for_its_retry_still_does_so_in_another_queue(scene: Scene) -> None:
+    one = scene.join(prefetch_ms=10_000)
+    scene.queue("old", 2)
+    run, epoch = scene.running(one, "old")
+    scene.run(leases.finish(POOL, one, [Outcome(run, epoch, State.FAILED, retry_in_ms=5_000)]))
+    assert scene.run(queues.delete(POOL, "old", move_to="default")) == 1
+    assert scene.take(one) == []
+    scene.clock.advance(5_000)
+    assert scene.take(one) == [run]
