@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import render, watched
-from cli.context import confirm, connected, output_option, yes_option
+from cli.context import confirm, connected, let_time_pass, output_option, yes_option
 from cli.types import TIME
 from dispatcher.states import State
 
@@ -82,7 +82,10 @@ def ls(
     with connected() as client:
         name = client.run(deployments.full_name(deployment)) if deployment else ""
         for place in [pool] if pool else client.run(pools.names()):
-            client.run(pools.tick(place))
+            if pool:
+                client.run(pools.tick(place))  # says so when there is no such pool
+            else:
+                let_time_pass(client, place)
             found += client.run(
                 runs.list_pool(
                     place,

@@ -82,8 +82,13 @@ def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches
     replies = yield from _sent(commands, resend, waits_ms, url)
     unknown = [place for place, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
     if unknown:  # they did not run: after a restart or SCRIPT FLUSH the server has to be told the text again
-        texts = [("EVAL", script(calls[place].command).text, *commands[place][2:]) for place in unknown]
-        for place, reply in zip(unknown, (yield from _sent(texts, resend, waits_ms, url)), strict=True):
+        batch, told = [], set()
+        for place in unknown:  # the text once, then the digest does
+            name = calls[place].command
+            text = ("EVAL", script(name).text, *commands[place][2:])
+            batch.append(commands[place] if name in told else text)
+            told.add(name)
+        for place, reply in zip(unknown, (yield from _sent(batch, resend, waits_ms, url)), strict=True):
             replies[place] = reply
     return [_decoded(call, reply, url) for call, reply in zip(calls, replies, strict=True)]
 

@@ -323,7 +323,7 @@ def test_redis_py_itself_sends_nothing_twice(scripted: Scripted, send: Run) -> N
 def test_an_unknown_script_is_taught_inside_a_pipeline(scripted: Scripted, send: Run) -> None:
     scripted.replies = [b"+A\r\n", b"-NOSCRIPT no\r\n", b"-NOSCRIPT no\r\n", b"+B\r\n", b"+C\r\n"]
     assert send.many([plain(), read("b"), read("c")]) == ["A", "B", "C"]
-    assert scripted.received == ["GET", "EVALSHA", "EVALSHA", "EVAL", "EVAL"]
+    assert scripted.received == ["GET", "EVALSHA", "EVALSHA", "EVAL", "EVALSHA"], "the text once"
 
 
 def test_a_server_that_speaks_something_else(scripted: Scripted, send: Run) -> None:
