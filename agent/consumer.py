@@ -197,14 +197,15 @@ class ConsumerLoop:
         )
         if claim is None:
             return None
-        runs = claim.runs
+        runs, lease_ms = claim.runs, claim.lease_ms
         if runs and now_s() - sent_s > _LATE_S:
             sent_s = now_s()
             held = [(run.id, run.epoch) for run in runs]
             beat = await self._unless_signalled(self._patience.run(lambda: leases.renew(me.pool, me.id, held)))
             if beat is None:
                 return None
-            runs = tuple(run for run in runs if run.id not in beat.lost)
+            lease_ms = beat.lease_ms
+            runs = tuple(run for run in runs if (run.id, run.epoch) not in beat.lost)
         self._pulse.heard()
         if not self._is_pool_there:
             _log.warning("Work pool %s is there again.", me.pool)
@@ -212,12 +213,12 @@ class ConsumerLoop:
         if self._patience.outages != self._outages:
             self._listen_anew()
         for run in runs:
-            self._begin(run, sent_s)
+            self._begin(run, sent_s, lease_ms)
         return claim
 
-    def _begin(self, run: Claimed, sent_s: float) -> None:
+    def _begin(self, run: Claimed, sent_s: float, lease_ms: int) -> None:
         execution = Execution(run, self._around)
-        self._pulse.hold(execution, sent_s)
+        self._pulse.hold(execution, sent_s, lease_ms)
         self._taken += 1
         task = self._loop.create_task(execution.run_to_end(), name=f"run {run.id}")
         self._executions[task] = execution

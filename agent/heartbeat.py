@@ -67,6 +67,10 @@ class _Lease:
         return self.ends_s - self.margin_s * (_LAST_PART if self.is_told else 1)
 
 
+def _lease_from(holder: Holder, sent_s: float, lease_s: float) -> _Lease:
+    return _Lease(holder, sent_s + lease_s, min(_MARGIN_S, _SHORT_MARGIN * lease_s))
+
+
 class Pulse:
     """The heartbeat of one consumer. `call_soon` hands a function to the event loop; `on_unknown` is called there when
     the server does not know the consumer (any more)."""
@@ -106,11 +110,17 @@ class Pulse:
         self._hurry.set()
         self._changed.set()
 
-    def hold(self, holder: Holder, sent_s: float) -> None:
-        """A run was claimed, by a call that was sent then."""
+    def hold(self, holder: Holder, sent_s: float, lease_ms: int) -> None:
+        """A run was claimed, by a call that was sent then and gave it such a lease. When that is shorter than the
+        leases were, the next heartbeat would be too late for it, so there is one now."""
+        lease_s = lease_ms / 1000
         with self._lock:
-            self._leases[holder.key] = self._lease_from(holder, sent_s)
+            self._leases[holder.key] = _lease_from(holder, sent_s, lease_s)
+            is_shorter = lease_s < self._lease_s
+            self._lease_s = min(lease_s, self._lease_s)
         self._changed.set()
+        if is_shorter:
+            self.hurry()
 
     def drop(self, holder: Holder) -> None:
         """The run is over for this consumer."""
@@ -124,9 +134,6 @@ class Pulse:
     def heard(self) -> None:
         """The server has heard of the consumer by another call: without runs a heartbeat can wait."""
         self._heard_s = now_s()
-
-    def _lease_from(self, holder: Holder, sent_s: float) -> _Lease:
-        return _Lease(holder, sent_s + self._lease_s, min(_MARGIN_S, _SHORT_MARGIN * self._lease_s))
 
     # The renewing thread --------------------------------------------------------------------------------------------
 
@@ -154,7 +161,7 @@ class Pulse:
         """One heartbeat; False: it was not answered."""
         sent_s = now_s()
         try:
-            answer = self._client.run(leases.renew(self._pool, self._consumer, held))
+            self._apply(held, sent_s, self._client.run(leases.renew(self._pool, self._consumer, held)))
         except ConsumerUnknown:
             self._soon(self._on_unknown)
             return False
@@ -164,25 +171,29 @@ class Pulse:
         except DispatcherError as error:
             _log.debug("Heartbeat: %s", error)
             return False
+        except Exception:  # noqa: BLE001 - the edge of the thread
+            # Without this thread the consumer would go on to claim runs, each of which the watch has to stop.
+            _log.exception("A heartbeat failed because of a bug; it is tried again:")
+            return False
         self.heard()
-        self._apply(held, sent_s, answer)
         return True
 
     def _apply(self, held: list[tuple[str, int]], sent_s: float, answer: Heartbeat) -> None:
-        self._lease_s = answer.lease_ms / 1000
+        lease_s = answer.lease_ms / 1000
         lost: list[Holder] = []
         with self._lock:
+            self._lease_s = lease_s
             for key in held:
                 lease = self._leases.get(key)
                 if lease is None:  # it came to its end meanwhile
                     continue
-                if key[0] in answer.lost:
+                if key in answer.lost:
                     lost.append(lease.holder)
                     del self._leases[key]
                     continue
                 if not lease.is_told:
-                    self._leases[key] = self._lease_from(lease.holder, sent_s)
-                if key[0] in answer.cancelling:
+                    self._leases[key] = _lease_from(lease.holder, sent_s, lease_s)
+                if key in answer.cancelling:
                     self._soon(lease.holder.interrupt, Stop.CANCEL)
         for holder in lost:
             holder.stop_process(force=True)
@@ -219,5 +230,8 @@ class Pulse:
             lease.holder.stop_process(force=lease.is_killed)
             if not lease.is_told:
                 lease.is_told = True
-                _log.warning("The lease of a run could not be renewed and ends soon: its process is stopped.")
+                # Said by the loop: who reads what is logged may be slow, and the watch must not wait for that.
+                self._soon(
+                    _log.warning, "The lease of a run could not be renewed and ends soon: its process is stopped."
+                )
                 self._soon(lease.holder.interrupt, Stop.EXPIRING)

@@ -76,7 +76,7 @@ def setting() -> Iterator[Setting]:
 
 def test_what_is_held_is_renewed_and_lives(setting: Setting) -> None:
     run = Run()
-    setting.pulse.hold(run, now_s())
+    setting.pulse.hold(run, now_s(), LEASE_MS)
     setting.beats(8)
     assert set(setting.client.sent) == {("R", 1)}
     assert (run.signals, run.stops) == ([], [])
@@ -100,12 +100,12 @@ def test_an_idle_consumer_that_was_heard_by_a_claim_says_nothing(setting: Settin
 def test_a_lost_run_is_killed_and_only_that(setting: Setting) -> None:
     lost, kept, again = Run("LOST"), Run("KEPT"), Run("LOST", epoch=2)
     for run in (lost, kept):
-        setting.pulse.hold(run, now_s())
-    setting.client.answer = lambda: Heartbeat(LEASE_MS, ("LOST",), ())
+        setting.pulse.hold(run, now_s(), LEASE_MS)
+    setting.client.answer = lambda: Heartbeat(LEASE_MS, (lost.key,), ())
     setting.pulse.hurry()
     poll_until(lambda: lost.stops, 5, "the lost run is told")
     setting.client.answer = lambda: Heartbeat(LEASE_MS, (), ())
-    setting.pulse.hold(again, now_s())
+    setting.pulse.hold(again, now_s(), LEASE_MS)
     setting.beats()
     assert ([name for name, _ in lost.signals], lost.stops) == (["KILL"], [Stop.LOST])
     for run in (kept, again):
@@ -114,19 +114,71 @@ def test_a_lost_run_is_killed_and_only_that(setting: Setting) -> None:
 
 def test_a_cancelled_run_is_told(setting: Setting) -> None:
     run = Run()
-    setting.pulse.hold(run, now_s())
-    setting.client.answer = lambda: Heartbeat(LEASE_MS, (), ("R",))
+    setting.pulse.hold(run, now_s(), LEASE_MS)
+    setting.client.answer = lambda: Heartbeat(LEASE_MS, (), (run.key,))
     setting.pulse.hurry()
     poll_until(lambda: run.stops, 5, "the run is told")
     assert run.stops[0] is Stop.CANCEL
     assert run.signals == [], "how a run is stopped is the execution's affair"
 
 
+def test_what_became_of_an_old_claim_does_not_touch_the_new_one(setting: Setting) -> None:
+    old, new = Run(epoch=1), Run(epoch=2)
+    for run in (old, new):
+        setting.pulse.hold(run, now_s(), LEASE_MS)
+    setting.client.answer = lambda: Heartbeat(LEASE_MS, (old.key,), (old.key,))
+    setting.pulse.hurry()
+    poll_until(lambda: old.stops, 5, "the old one is told")
+    setting.beats()
+    assert old.stops == [Stop.LOST]
+    assert (new.signals, new.stops) == ([], [])
+
+
+def test_a_lease_that_became_shorter_is_dated_and_renewed_as_such() -> None:
+    setting = Setting()
+    setting.pulse.start(60_000)
+    try:
+        dead, alive = Run("DEAD"), Run("ALIVE")
+        setting.client.fail(BrokerUnavailable("timed out"))
+        setting.pulse.hold(dead, now_s() - LEASE_MS / 1000, LEASE_MS)
+        poll_until(lambda: dead.signals, 5, "the lease that ended is noticed")
+        setting.pulse.drop(dead)
+        setting.client.answer = lambda: Heartbeat(LEASE_MS, (), ())
+        setting.pulse.hold(alive, now_s(), LEASE_MS)
+        setting.beats(8)
+        assert (alive.signals, alive.stops) == ([], [])
+    finally:
+        setting.pulse.stop()
+
+
+def test_a_longer_lease_of_one_run_does_not_delay_the_others(setting: Setting) -> None:
+    run, longer = Run(), Run("LONGER")
+    setting.pulse.hold(run, now_s(), LEASE_MS)
+    setting.pulse.hold(longer, now_s(), 60_000)
+    setting.beats(8)
+    assert (run.signals, longer.signals) == ([], [])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ValueError("of a library")])
+def test_the_heartbeat_goes_on_after_what_nobody_expected(
+    setting: Setting, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = Run()
+    setting.pulse.hold(run, now_s(), LEASE_MS)
+    setting.client.fail(error)
+    setting.pulse.hurry()
+    setting.beats(1)
+    setting.client.answer = lambda: Heartbeat(LEASE_MS, (), ())
+    setting.beats(6)
+    assert (run.signals, run.stops) == ([], [])
+    assert str(error) in caplog.text
+
+
 def test_before_an_unrenewed_lease_ends_the_run_is_told_and_then_killed(setting: Setting) -> None:
     run = Run()
     sent_s = now_s()
     setting.client.fail(BrokerUnavailable("timed out"))
-    setting.pulse.hold(run, sent_s)
+    setting.pulse.hold(run, sent_s, LEASE_MS)
     poll_until(lambda: len(run.signals) == 2, 5, "the run is stopped")
     assert [name for name, _ in run.signals] == ["TERM", "KILL"]
     assert run.stops == [Stop.EXPIRING]
@@ -142,7 +194,7 @@ def test_a_heartbeat_that_hangs_does_not_delay_that(setting: Setting) -> None:
 
     setting.client.answer = answer
     run = Run()
-    setting.pulse.hold(run, now_s())
+    setting.pulse.hold(run, now_s(), LEASE_MS)
     try:
         poll_until(lambda: len(run.signals) == 2, 5, "the run is stopped")
     finally:
@@ -155,7 +207,7 @@ def test_nothing_is_stopped_while_nobody_else_can_be_given_the_lease(setting: Se
     setting.client.fail(error)
     setting.pulse.hurry()
     setting.beats(1)
-    setting.pulse.hold(run, now_s())
+    setting.pulse.hold(run, now_s(), LEASE_MS)
     end_s = now_s() + 2 * LEASE_MS / 1000
     poll_until(lambda: now_s() > end_s, 5, "two leases have passed")
     assert (run.signals, run.stops) == ([], [])
@@ -167,7 +219,7 @@ def test_nothing_is_stopped_while_nobody_else_can_be_given_the_lease(setting: Se
 def test_a_consumer_frozen_beyond_the_lease_kills_at_once(setting: Setting) -> None:
     run = Run()
     setting.client.fail(BrokerUnavailable("timed out"))
-    setting.pulse.hold(run, now_s() - 10)
+    setting.pulse.hold(run, now_s() - 10, LEASE_MS)
     poll_until(lambda: run.signals, 5, "the run is killed")
     assert [name for name, _ in run.signals] == ["KILL"]
 
