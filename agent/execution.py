@@ -104,11 +104,11 @@ class Execution:
         return await end
 
     async def _wait_until_due(self, end: asyncio.Task[Ended]) -> bool:
-        """The run holds its slot meanwhile; False: it is not to be started at all."""
+        """The run holds its slot meanwhile; False: it is not to be started at all, or its process has ended already."""
         wait_s = self._due_s - now_s()
         if wait_s > 0:
             await self._unless_stopped(_until(end, wait_s))
-        return self._stop is None
+        return self._stop is None and not end.done()
 
     async def _start(self, job: Job) -> bool:
         me = self._around.me

@@ -151,9 +151,9 @@ class ProcessJob:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(b"!")
-        except BrokenPipeError:  # it was killed while it waited; `wait` tells
+            self._process.stdin.close()
+        except (BrokenPipeError, ValueError):  # it was killed while it waited, or is buried already; `wait` tells
             pass
-        self._process.stdin.close()
 
     def stop(self, *, force: bool) -> None:
         with self._burying:

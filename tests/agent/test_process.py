@@ -306,6 +306,15 @@ def test_user_code_waits_for_the_word(run: Runner, project: Path) -> None:
     assert not (project / "tidy-started").exists()
 
 
+def test_the_word_comes_too_late_for_a_process_that_has_ended(run: Runner) -> None:
+    async def act(job: ProcessJob) -> None:
+        job.stop(force=True)
+        assert await job.wait() == Ended(-signal.SIGKILL)
+        job.start()
+
+    assert run("tidy", act) == Ended(-signal.SIGKILL)
+
+
 def test_sigterm_lets_a_flow_clean_up(run: Runner, project: Path) -> None:
     async def act(job: ProcessJob) -> None:
         job.start()
