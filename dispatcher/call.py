@@ -53,7 +53,8 @@ class Call(Generic[R]):
     """One round trip: what to send, and how to read the answer.
 
     `command` is a script's name or the name of a plain Redis command. `resend`: sending it a second time, because
-    the first reply was lost, changes nothing more. `waits_ms`: how long the server may hold the reply back.
+    the first reply was lost, changes nothing wrongly: it is ignored, does what was
+    left to do, or is refused because it was done. `waits_ms`: how long the server may hold the reply back.
     """
 
     command: str

@@ -133,7 +133,7 @@ def translated(error: Exception, url: str) -> errors.DispatcherError:
         return errors.BrokerLoading(f"Redis at {place} is still loading its data. Wait for it.")
     if isinstance(error, ConnectionError | TimeoutError | OSError):
         # Nobody listens there, or the unix socket is gone: then nobody else is served either.
-        is_down = any(word in str(error) for word in ("refused", "No such file"))
+        is_down = "refused" in str(error) or ("No such file" in str(error) and url.startswith("unix:"))
         kind = errors.BrokerDown if is_down else errors.BrokerUnavailable
         return kind(
             f"Redis cannot be reached at {place}: {str(error).rstrip('.')}. Start it, or name another with --redis-url."
@@ -161,7 +161,10 @@ def options(waits_ms: int | None) -> dict[str, Any]:
 def checked_url(url: str) -> str:
     """`url`, if it asks for nothing but where, who, and TLS files. Raises `BadValue`: redis-py would let other query
     options of a URL override the settings that the drivers rely on."""
-    asked = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    try:
+        asked = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
+    except ValueError as error:
+        raise invalid_url(url, error) from None
     if unknown := sorted(asked - URL_OPTIONS):
         known = ", ".join(sorted(URL_OPTIONS))
         raise invalid_url(url, f"it has the unknown option {unknown[0]!r}; known are {known}.")

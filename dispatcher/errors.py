@@ -83,6 +83,11 @@ class PoolHasRuns(BadRequest):
     """Work pool {pool!r} has {found} unfinished runs. Wait for them, or give --cancel-runs to cancel them."""
 
 
+class PoolRunsStopping(BadRequest):
+    """Work pool {pool!r} is being deleted and takes no more work, but {found} of its runs are still being stopped by \
+their consumers. Call it again in a moment: `dispatcher work-pool delete {pool} --cancel-runs --yes`."""
+
+
 class PoolBeingDeleted(BadRequest):
     """Work pool {pool!r} is being deleted. Finish that: \
 `dispatcher work-pool delete {pool} --cancel-runs --yes`."""
@@ -135,7 +140,7 @@ class RunFinished(BadRequest):
 
 
 class RunUnfinished(BadRequest):
-    """Flow run {run!r} is not finished ({found}). Cancel it first with `dispatcher flow-run cancel {run}`."""
+    """Flow run {run!r} is not finished ({found}). {advice}"""
 
 
 class EntrypointInvalid(BadRequest):
@@ -168,6 +173,7 @@ REASONS: dict[str, type[DispatcherError]] = {
     "POOLEXISTS": PoolExists,
     "POOLBUSY": PoolHasRuns,
     "DELETING": PoolBeingDeleted,
+    "STOPPING": PoolRunsStopping,
     "POOLTYPE": PoolTypeDiffers,
     "NOQUEUE": QueueNotFound,
     "QUEUEEXISTS": QueueExists,

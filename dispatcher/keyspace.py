@@ -24,7 +24,7 @@ def checked_name(noun: str, name: str) -> str:
 
 
 def pools() -> str:
-    """Set of pool names: a directory, rebuilt by every change of a pool, never used for a decision."""
+    """Set of pool names: a directory, written when a pool is made or asked for, never used for a decision."""
     return f"{PREFIX}:pools"
 
 

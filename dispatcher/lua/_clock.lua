@@ -2,11 +2,13 @@
 -- Every mutating script calls pass_time() first, after its checks.
 
 -- Notices jumps of the clock and long silences. After a silence of half a lease (an outage, a suspended machine) the
--- holders get one lease to come back before anything is reaped; after a jump backwards no lease may lie too far ahead.
+-- holders get one lease to come back before anything is reaped, once: who has not renewed since the last hold began
+-- does not earn another. After a jump backwards no lease, and no answer waited for, may lie too far ahead.
 local function guard()
   local found = call('HMGET', STATE, 'last_ms', 'hold_ms')
   local last, hold_ms = tonumber(found[1] or now), tonumber(found[2] or 0)
-  if now - last > pool.lease_ms / 2 and call('EXISTS', LEASES) == 1 then
+  local newest = tonumber(call('ZRANGE', LEASES, -1, -1, 'WITHSCORES')[2])
+  if now - last > pool.lease_ms / 2 and newest and newest >= hold_ms then
     hold_ms = now + pool.lease_ms
     call('HSET', STATE, 'hold_ms', int(hold_ms))
     event('silence', 'silent_ms', int(now - last))
@@ -17,13 +19,14 @@ local function guard()
     for _, run in ipairs(call('ZRANGE', LEASES, '(' .. ahead, '+inf', 'BYSCORE', 'LIMIT', 0, 1000)) do
       call('ZADD', LEASES, ahead, run)
     end
+    for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', woken_key(group)) end
     event('clock-back', 'back_ms', int(last - now))
   end
   call('HSET', STATE, 'last_ms', int(now))
   return hold_ms
 end
 
--- Moves up to `most` runs whose time has come from `due` or `retry` to `ready`; returns how many.
+-- Moves runs whose time has come from `due` or `retry`, which `key` names, to `ready`; returns how many.
 local function promote_from(key, queue, most)
   local runs = call('ZRANGE', key, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
   for place_at = 1, #runs, 2 do
@@ -34,6 +37,7 @@ local function promote_from(key, queue, most)
   return #runs / 2
 end
 
+-- Does so for up to `most` runs of the pool, the earliest due first.
 local function promote(most)
   while most > 0 do
     local head = call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')
@@ -57,4 +61,5 @@ local function pass_time()
   local hold_ms = guard()
   promote(64)
   reap(16, hold_ms)
+  for queue in pairs(touched) do refresh(queue) end -- what was reaped waits again, for the claim of this very call too
 end

@@ -29,7 +29,7 @@ pass_time()
 local prefetch, selector = parts(group)
 unpark(consumer, group)
 seen(consumer)
-call('DEL', base .. 'wake:' .. consumer)
+if call('LINDEX', base .. 'wake:' .. consumer, 0) ~= 'control' then call('DEL', base .. 'wake:' .. consumer) end
 local ids = {}
 
 local function admit(queue, popped)

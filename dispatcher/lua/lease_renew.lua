@@ -17,9 +17,9 @@ for place_at = 3, #ARGV, 2 do
   local found = call('HMGET', run_key(id), 'state', 'consumer', 'epoch')
   if HELD[found[1]] and found[2] == consumer and found[3] == ARGV[place_at + 1] then
     call('ZADD', LEASES, int(now + pool.lease_ms), id)
-    if found[1] == 'CANCELLING' then cancelling[#cancelling + 1] = id end
+    if found[1] == 'CANCELLING' then table.insert(cancelling, { id, ARGV[place_at + 1] }) end
   else
-    lost[#lost + 1] = id
+    table.insert(lost, { id, ARGV[place_at + 1] })
   end
 end
 seen(consumer)

@@ -7,8 +7,9 @@
 -- Returns: deleted cancelled:int left:int
 -- Returns: NOPOOL
 -- Returns: POOLBUSY unfinished:int
+-- Returns: STOPPING held:int
 -- Twice: goes on; once the pool is gone it answers NOPOOL
--- Cost: O(log N) for each of at most 100 runs; the last step O(queues + consumers)
+-- Cost: O(log N) for each of at most 100 waiting and all held runs; the last step O(queues + consumers)
 if not pool.exists then return { 'NOPOOL' } end
 local queues = call('ZRANGE', QUEUES, 0, -1)
 local function count_waiting()
@@ -19,7 +20,7 @@ end
 local unfinished = count_waiting() + call('ZCARD', LEASES)
 if ARGV[2] ~= '1' and not pool.deleting and unfinished > 0 then return { 'POOLBUSY', unfinished } end
 pass_time()
-local waiting, held = count_waiting(), call('ZRANGE', LEASES, 0, 99) -- only now: leases may just have been reaped
+local waiting, held = count_waiting(), call('ZRANGE', LEASES, 0, -1) -- only now: leases may just have been reaped
 call('HSET', POOL, 'deleting', 1, 'paused', 1)
 pool.paused = true
 local drained, budget = 0, 100
@@ -32,7 +33,7 @@ local cancelled = drained
 for _, id in ipairs(held) do cancelled = cancelled + (ask_to_stop(read_run(id)) and 1 or 0) end
 settle(1)
 if waiting > drained then return { 'deleted', cancelled, 1 } end
-if call('ZCARD', LEASES) > 0 then return { 'POOLBUSY', call('ZCARD', LEASES) } end
+if call('ZCARD', LEASES) > 0 then return { 'STOPPING', call('ZCARD', LEASES) } end
 local finished = call('ZRANGE', BY_START, 0, 99)
 for _, id in ipairs(finished) do erase(read_run(id)) end
 if call('EXISTS', BY_START) == 1 then return { 'deleted', cancelled, 1 } end
@@ -40,7 +41,7 @@ for _, consumer in ipairs(call('ZRANGE', CONSUMERS, 0, -1)) do
   forget(consumer)
   call('DEL', consumer_key(consumer))
 end
-for _, queue in ipairs(queues) do 
+for _, queue in ipairs(queues) do
   call('DEL', queue_key(queue), ready_key(queue), due_key(queue), retry_key(queue), slots_key(queue))
 end
 for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', parked_key(group), woken_key(group)) end

@@ -10,5 +10,8 @@
 if not pool.exists then return { 'NOPOOL' } end
 pass_time()
 settle(4)
-local head = call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]
-return { 'ticked', head and tonumber(head) <= now and 1 or 0 }
+local function is_past(ms) return ms ~= nil and tonumber(ms) <= now end
+local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
+local reapable = lease and math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))
+local more = is_past(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]) or is_past(reapable)
+return { 'ticked', more and 1 or 0 }

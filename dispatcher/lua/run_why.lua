@@ -38,7 +38,7 @@ end
 
 local queue = call('HMGET', queue_key(run.queue), 'limit', 'paused', 'note')
 local limit = tonumber(queue[1] or '')
-if run.due > now then because('not-due', 'in_ms', int(run.due - now)) end
+if run.due > now then because('not-due', 'in_ms', int(run.due - now), 'attempts', int(run.attempts)) end
 if pool.paused then because('pool-paused', 'note', pool.note) end
 if queue[2] == '1' then because('queue-paused', 'note', queue[3] or '') end
 if pool_free() <= 0 then full('pool-limit', LEASES, pool.limit) end

@@ -54,8 +54,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """`lost`: runs whose lease is not held any more, their processes must die; `cancelling`: to be stopped."""
+    """Runs with their epochs. `lost`: the lease is not held any more, its process must die; `cancelling`: to be
+    stopped."""
 
     lease_ms: int
-    lost: tuple[str, ...]
-    cancelling: tuple[str, ...]
+    lost: tuple[tuple[str, int], ...]
+    cancelling: tuple[tuple[str, int], ...]

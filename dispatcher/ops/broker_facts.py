@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispatcher.call import Call, Flow
-from dispatcher.errors import BadRequest, BrokerRefused
+from dispatcher.errors import BadRequest, BrokerRefused, BrokerUnavailable
 
 OLDEST = (7, 0)  # the scripts use what came with Redis 7.0: flags in the shebang, EVAL with `#!lua`
 
@@ -23,7 +23,9 @@ class BrokerFacts:
 def read() -> Call[BrokerFacts]:
     """Version and eviction policy."""
 
-    def decode(reply: str) -> BrokerFacts:
+    def decode(reply: object) -> BrokerFacts:
+        if not isinstance(reply, str) or "redis_version:" not in reply:
+            raise BrokerUnavailable("what answers there is not Redis: INFO tells no version. Check the URL.")
         of = dict(line.split(":", 1) for line in reply.splitlines() if ":" in line)
         return BrokerFacts(of.get("redis_version", ""), of.get("maxmemory_policy", ""))
 

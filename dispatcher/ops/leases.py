@@ -103,9 +103,13 @@ def renew(pool: str, consumer: str, held: Sequence[Held]) -> Call[Heartbeat]:
 
     def answer(reply: list[Any]) -> Heartbeat:
         lease_ms, lost, cancelling = expect("renewed", pool=pool, consumer=consumer)(reply)
-        return Heartbeat(int(lease_ms), tuple(lost), tuple(cancelling))
+        return Heartbeat(int(lease_ms), _pairs(lost), _pairs(cancelling))
 
     return Call("lease_renew", (keyspace.pool(pool),), (consumer, *_flat(held)), answer)
+
+
+def _pairs(rows: list[list[Any]]) -> tuple[Held, ...]:
+    return tuple((run, int(epoch)) for run, epoch in rows)
 
 
 def _flat(held: Sequence[Held]) -> list[Arg]:

@@ -47,12 +47,17 @@ def create(
 ) -> Flow[Pool]:
     """Makes a pool with its queue `default`. Raises `PoolExists`, `BadName`, `BadValue`."""
     checked_limit(limit)
-    yield from Call(
+    making = Call(
         "pool_create",
         (keyspace.pool(keyspace.checked_name("Work pool", name)),),
         (new_id(), new_id(), checked_type(type), description, _text(limit), int(is_paused), checked_lease_ms(lease_ms)),
         expect("created", pool=name),
     )
+    try:
+        yield from making
+    except PoolExists:
+        yield from _list_in_directory(name)  # a crash may have left it out
+        raise
     yield from _list_in_directory(name)
     return (yield from read(name))
 
@@ -64,6 +69,7 @@ def ensure(name: str, *, type: str = "agent") -> Flow[bool]:
     except PoolNotFound:
         pass
     else:
+        yield from _list_in_directory(name)  # a crash may have left it out
         return False
     try:
         yield from create(name, type=type)
@@ -150,10 +156,10 @@ def tick(name: str) -> Call[bool]:
 def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:
     """Deletes the pool with all that is kept of it; returns how many unfinished runs were cancelled.
 
-    Raises `PoolNotFound`, and `PoolHasRuns` when there are unfinished runs and `cancel_runs` is not set, or when runs
-    that were asked to stop are still held: then the pool takes no more work and `delete` has to be called again.
+    Raises `PoolNotFound`; `PoolHasRuns` when there are unfinished runs and `cancel_runs` is not set; `PoolRunsStopping`
+    when runs that were asked to stop are still held: the pool takes no more work, and `delete` has to be called again.
     """
-    cancelled = 0
+    cancelled, is_begun = 0, False
     decode = expect("deleted", pool=name)
     key = keyspace.pool(keyspace.checked_name("Work pool", name))
     while True:
@@ -161,7 +167,10 @@ def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:
             cancelled_now, left = yield from Call("pool_delete", (key,), (int(cancel_runs),), decode)
         except PoolNotFound:  # a crash or a lost reply may have left it in the directories
             yield from _forget(name)
+            if is_begun:  # the last step was taken, and its reply lost
+                return cancelled
             raise
+        is_begun = True
         cancelled += int(cancelled_now)
         if not int(left):
             break

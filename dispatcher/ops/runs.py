@@ -12,14 +12,16 @@ from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound, refusal
+from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound
 from dispatcher.models import DEFAULT_PRIORITY, Deployment, LogLine, NewRun, Run, Submitted
 from dispatcher.ops import pools, queues
-from dispatcher.ops.reading import fields, run_from
+from dispatcher.ops.reading import fields, optional, run_from
 from dispatcher.states import HELD, TERMINAL, State
 
 SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
 PAGE = 100
+SHORTEST_ID = 4
+MAX_INPUT_DEPTH = 100  # json reads far less deep than it writes
 MAX_INPUT_BYTES = 512 * 1024
 END_OF_TIME_MS = 2**42  # in the year 2109: a ready run's score holds its time in so many bits
 
@@ -35,6 +37,8 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
     args: list[Arg] = []
     for run in runs:
+        if _depth(run.input.compact()) > MAX_INPUT_DEPTH:
+            raise BadValue(f"the input of a run is nested more than {MAX_INPUT_DEPTH} deep: pass a flatter value.")
         text = json.dumps(run.input.compact(), separators=(",", ":"))
         if len(text.encode()) > MAX_INPUT_BYTES:
             raise BadValue(
@@ -75,6 +79,19 @@ def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
     return found[0]
 
 
+def _depth(value: object) -> int:
+    """How deep lists and dicts are nested; a plain value has none. Level by level, so that depth cannot hurt it."""
+    depth, level = 0, [value]
+    while level := [
+        inner
+        for found in level
+        if isinstance(found, list | tuple | dict)
+        for inner in (found.values() if isinstance(found, dict) else found)
+    ]:
+        depth += 1
+    return depth
+
+
 def _submitted(flat: list[str | int]) -> list[Submitted]:
     return [Submitted(str(run), bool(new)) for run, new in zip(flat[::2], flat[1::2], strict=True)]
 
@@ -99,7 +116,7 @@ def read(pool: str, run: str) -> Flow[Run]:
 
 
 def find(text: str) -> Flow[Run]:
-    """The run that a person means: its id, the beginning of it, or its name, in any pool.
+    """The run that a person means: its id, the beginning of it (four characters or more), or its name, in any pool.
 
     Raises `RunNotFound`, `AmbiguousName`. Cost: one look per pool for a whole id; else O(kept runs), a page at a time.
     """
@@ -128,7 +145,9 @@ def _matching(pool: str, text: str) -> Flow[list[Run]]:
         if not ids:
             return found
         runs = yield from read_many(pool, ids)
-        found += [run for run in runs if run.name == text or run.id.startswith(text.upper())]
+        # A stray "" or "0" must not mean the only run there is.
+        begins = text.upper() if len(text) >= SHORTEST_ID else "no id begins so"
+        found += [run for run in runs if run.name == text or run.id.startswith(begins)]
         start += PAGE
 
 
@@ -183,22 +202,19 @@ def cancel(pool: str, run: str, *, force: bool = False) -> Call[State]:
 
 def retry(pool: str, run: str) -> Call[State]:
     """Puts a finished run back into its queue, under the same id. Raises `RunNotFound`, `RunUnfinished`."""
-    return _changed("run_retry", pool, run)
+    return _changed("run_retry", pool, run, advice=f"It runs by itself: `dispatcher flow-run why {run}` says when.")
 
 
-def _changed(command: str, pool: str, run: str, *args: Arg) -> Call[State]:
-    decode = expect("changed", pool=pool, run=run)
+def _changed(command: str, pool: str, run: str, *args: Arg, **facts: object) -> Call[State]:
+    decode = expect("changed", pool=pool, run=run, **facts)
     return Call(command, (keyspace.pool(pool),), (run, *args), lambda reply: State(decode(reply)[0]))
 
 
 def delete(pool: str, run: str) -> Call[None]:
     """Removes a finished run with its input, result and log. Raises `RunNotFound`, `RunUnfinished`."""
-
-    def gone(reply: list[str]) -> None:
-        if reply[0] != "removed":
-            raise refusal(str(reply[0]), *reply[1:2], pool=pool, run=run)
-
-    return Call("run_delete", (keyspace.pool(pool),), (run,), gone)
+    advice = f"Cancel it first with `dispatcher flow-run cancel {run}`."
+    decode = expect("removed", pool=pool, run=run, advice=advice)
+    return Call("run_delete", (keyspace.pool(pool),), (run,), lambda reply: optional(decode(reply)))
 
 
 def logs(pool: str, run: str, *, after: str = "-", most: int = 1000) -> Call[list[tuple[str, LogLine]]]:

@@ -25,14 +25,22 @@ def why(pool: str, run: str) -> Flow[Why]:
 
 
 def _seconds(ms: int | str) -> str:
-    return f"{int(ms) / 1000:.1f} s"
+    seconds = int(ms) / 1000
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 # code -> (text, advice); the fields come from the script
 _WORDS: dict[str, tuple[Callable[[dict[str, str]], str], str]] = {
     "not-due": (
-        lambda of: f"it is not due yet: it starts in {_seconds(of['in_ms'])}",
-        "wait, or submit it again without a start time",
+        lambda of: (
+            f"it is not due yet: it starts in {_seconds(of['in_ms'])}"
+            if of["attempts"] == "0"
+            else f"it waits for its retry: attempt {int(of['attempts']) + 1} starts in {_seconds(of['in_ms'])}"
+        ),
+        "wait",
     ),
     "pool-paused": (
         lambda of: f"work pool {of['pool']} is paused" + (f" ({of['note']})" if of["note"] else ""),

@@ -444,7 +444,8 @@ class PoolMachine(RuleBasedStateMachine):
         sent_ms, held = self.now_ms, list(owner.held.items())
         found = self.send(leases.renew(POOL, owner.id, held))
         lost, cancelling = self.model.renew(owner.id, held)
-        assert (set(found.lost), set(found.cancelling)) == (lost, cancelling), "heartbeat"
+        told = [{run for run, _ in found.lost}, {run for run, _ in found.cancelling}]
+        assert told == [lost, cancelling], "heartbeat"
         owner.renewed_ms = sent_ms
         for run in lost:
             self.drop(owner, run)

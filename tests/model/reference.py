@@ -114,7 +114,8 @@ class Reference:
     # time -----------------------------------------------------------------------------------------------------------
 
     def guard(self) -> None:
-        if self.now - self.last > self.lease_ms / 2 and self.held():
+        newest = max((run.lease_until for run in self.held()), default=-1)
+        if self.now - self.last > self.lease_ms / 2 and newest >= self.hold:
             self.hold = self.now + self.lease_ms
         elif self.last - self.now > 1000:
             self.hold = min(self.hold, self.now + self.lease_ms)

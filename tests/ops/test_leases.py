@@ -81,7 +81,7 @@ def test_a_run_that_is_not_held_any_more_is_fenced(scene: Scene, how: str) -> No
     with unchanged(scene.server):
         assert scene.release(one, held) == ["FENCED"]
         assert scene.finish(one, held) == ("already" if how == "finished" else "FENCED")
-    assert scene.renew(one, held).lost == (held[0],)
+    assert scene.renew(one, held).lost == (held,)
 
 
 def test_an_end_that_is_none_is_not_taken(scene: Scene) -> None:
@@ -322,3 +322,47 @@ def test_a_new_lease_length_counts_from_the_next_renewal(scene: Scene) -> None:
     scene.run(pools.update(POOL, lease_ms=60_000))
     assert scene.renew(one, held).lease_ms == 60_000
     assert scene.server.zscore(keyspace.leases(POOL), held[0]) == scene.clock.now_ms + 60_000
+
+
+# what rare looks must not delay ---------------------------------------------------------------------------------------
+
+
+def test_a_silence_that_nobody_ended_by_renewing_is_not_held_for_twice(scene: Scene) -> None:
+    one = scene.join()
+    run, _ = scene.running(one)
+    for _ in range(4):  # nobody is left but somebody who looks now and then, more rarely than half a lease
+        scene.clock.advance(LEASE_MS * 2 // 3)
+        scene.run(pools.tick(POOL))
+    assert (scene.see(run).state, scene.see(run).lost) == (State.SCHEDULED, 1)
+
+
+def test_a_tick_says_when_leases_are_left_to_reap(scene: Scene) -> None:
+    one = scene.join()
+    scene.submit_many(40)
+    scene.claim(one, 40)
+    for _ in range(4):  # not a silence
+        scene.clock.advance(LEASE_MS // 4)
+        scene.run(pools.tick(POOL))
+    scene.clock.advance(2_000)
+    assert [scene.run(pools.tick(POOL)) for _ in range(3)] == [True, True, False], "16 at a time"
+    assert scene.run(pools.read(POOL)).slots_used == 0
+
+
+def test_a_claim_sees_what_it_has_just_taken_from_the_dead(scene: Scene) -> None:
+    scene.queue("high", 1)
+    dead, alive = scene.join("dead"), scene.join("alive")
+    lost, _ = scene.running(dead, "high")
+    scene.submit("default")
+    for _ in range(4):  # not a silence
+        scene.clock.advance(LEASE_MS // 4)
+        scene.renew(alive)
+    scene.clock.advance(2_000)
+    assert scene.take(alive, 1) == [lost], "the better queue goes first, though it was empty a moment ago"
+
+
+def test_a_claim_does_not_silence_a_cancel(scene: Scene) -> None:
+    one = scene.join()
+    run, _ = scene.running(one)
+    scene.run(runs.cancel(POOL, run))
+    scene.claim(one)
+    assert scene.run(consumers.listen(POOL, one, waits_ms=1)) == "control"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from dispatcher.errors import (
     PoolExists,
     PoolHasRuns,
     PoolNotFound,
+    PoolRunsStopping,
 )
 from dispatcher.models import RunInput
 from dispatcher.models.deployments import Deployment
@@ -276,11 +279,11 @@ def test_delete_asks_holders_to_stop_and_waits_for_them(scene: Scene) -> None:
     one = scene.join()
     first, second = scene.running(one), scene.running(one)
     waiting = scene.submit()
-    with pytest.raises(PoolHasRuns, match="2 unfinished"):
+    with pytest.raises(PoolRunsStopping, match="2 of its runs"):
         scene.run(pools.delete(POOL, cancel_runs=True))
     assert [scene.state(run) for run in (first[0], second[0], waiting)] == ["CANCELLING", "CANCELLING", "CANCELLED"]
     assert scene.doorbell(one) == ["control"]
-    assert scene.renew(one, first, second).cancelling == (first[0], second[0])
+    assert scene.renew(one, first, second).cancelling == (first, second)
     assert [scene.finish(one, held) for held in (first, second)] == ["CANCELLED", "CANCELLED"]
     assert scene.run(pools.delete(POOL, cancel_runs=True)) == 0
     assert list(scene.server.scan_iter()) == []
@@ -290,7 +293,7 @@ def test_a_pool_that_is_being_deleted_takes_and_gives_nothing(scene: Scene) -> N
     one = scene.join()
     done = scene.finished(one)
     held = scene.running(one)
-    with pytest.raises(PoolHasRuns):
+    with pytest.raises(PoolRunsStopping):
         scene.run(pools.delete(POOL, cancel_runs=True))
     scene.refused(runs.submit(POOL, [new_run()]), PoolBeingDeleted)
     scene.refused(queues.create(POOL, "q"), PoolBeingDeleted)
@@ -336,3 +339,22 @@ def test_a_new_pool_of_the_same_name_starts_empty(scene: Scene) -> None:
     scene.run(pools.create(POOL))
     assert scene.run(consumers.list_all(POOL)) == []
     assert scene.priorities() == {"default": 1}
+
+
+def test_delete_asks_every_holder_to_stop(scene: Scene) -> None:
+    one = scene.join()
+    scene.submit_many(150)
+    held = [(run.id, run.epoch) for _ in range(3) for run in scene.claim(one, 64).runs]
+    with pytest.raises(PoolRunsStopping, match="150 of its runs"):
+        scene.run(pools.delete(POOL, cancel_runs=True))
+    assert set(scene.renew(one, *held).cancelling) == set(held)
+
+
+@pytest.mark.parametrize("again", [pools.ensure, pools.create])
+def test_a_pool_that_a_crash_left_out_of_the_directory_is_listed_again(
+    scene: Scene, again: Callable[[str], Flow[object]]
+) -> None:
+    scene.server.delete(keyspace.pools())
+    with contextlib.suppress(PoolExists):
+        scene.run(again(POOL))
+    assert scene.run(pools.names()) == [POOL]

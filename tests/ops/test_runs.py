@@ -233,7 +233,7 @@ def test_the_holder_of_a_run_is_asked_to_stop_it(scene: Scene, is_started: bool)
     held = scene.running(one) if is_started else scene.held(one)
     assert scene.run(runs.cancel(POOL, held[0])) == State.CANCELLING
     assert scene.doorbell(one) == ["control"]
-    assert scene.renew(one, held).cancelling == (held[0],)
+    assert scene.renew(one, held).cancelling == (held,)
     assert scene.used()[""] == 1, "it holds its slot until it has ended"
     assert scene.run(runs.cancel(POOL, held[0])) == State.CANCELLING
     assert scene.doorbell(one) == ["control"], "at most one token"
@@ -254,7 +254,7 @@ def test_force_ends_a_held_run_here_and_now(scene: Scene, before: State) -> None
     found = scene.see(held[0])
     assert (found.state, found.attempts, scene.used()[""]) == (State.CANCELLED, 1, 0)
     assert scene.doorbell(one) == ["control"]
-    assert scene.renew(one, held).lost == (held[0],), "its holder has to kill the process"
+    assert scene.renew(one, held).lost == (held,), "its holder has to kill the process"
     assert scene.finish(one, held) == "FENCED"
 
 
@@ -353,3 +353,18 @@ def test_logs_are_read_in_pages_and_from_the_end(scene: Scene) -> None:
     assert {line.at_ms for _, line in page} == {scene.clock.now_ms}
     assert [line.text for _, line in scene.run(runs.log_end(POOL, held[0], most=2))] == ["line 3", "line 4"]
     assert scene.run(runs.logs(POOL, "ghost")) == []
+
+
+@pytest.mark.parametrize("text", ["", "0", "01"])
+def test_find_takes_no_stray_letter_for_the_only_run(scene: Scene, text: str) -> None:
+    scene.submit()
+    scene.refused(runs.find(text), RunNotFound)
+
+
+def test_an_input_that_is_nested_too_deep_is_refused(scene: Scene) -> None:
+    deep: object = 1
+    for _ in range(990):
+        deep = [deep]
+    run = NewRun(id=new_id(), name="n", queue="default", input=RunInput(parameters={"deep": deep}))
+    with pytest.raises(BadValue, match="nested more than 100 deep"):
+        runs.submit(POOL, [run])
