@@ -18,6 +18,7 @@ import os
 import py_compile
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -36,14 +37,29 @@ _LAST_BYTES = 1 << 20  # read after the end; a pipe holds less, more can only co
 
 
 class ProcessInfrastructure:
-    """Starts processes on this host. `environment` is added to the consumer's own for every run."""
+    """Starts processes on this host. `environment` is added to the consumer's own for every run, and nothing that a
+    run asks for overrides it."""
 
     def __init__(self, environment: Mapping[str, str], host: str) -> None:
         self._environment = environment
         self._host = host
+        self._guardings: list[Guarding] = []
+        self._settle()
+
+    def _settle(self) -> None:
+        """Makes the folder of this consumer, with a guardian that removes it, and puts the child's program there."""
         self._folder = Path(tempfile.mkdtemp(prefix="dispatcher-"))
         self._guarding = Guarding(self._folder)
-        self._program = _compiled()
+        self._guardings.append(self._guarding)
+        self._program = _compiled(self._folder)
+
+    def _see_to_folder(self) -> None:
+        """What cleans up /tmp on many systems takes what is ten days old, and then the name is anybody's: so a folder
+        that is gone is not made again but another one. The old guardian keeps to what it has under its eyes."""
+        if not _is_private(self._folder):
+            self._settle()
+        elif not self._program.exists():
+            self._program = _compiled(self._folder)
 
     async def prepare(self, run: Claimed, sink: Sink) -> ProcessJob | Ended:
         return self._prepared(run, sink)
@@ -52,14 +68,15 @@ class ProcessInfrastructure:
         path = run.input.path
         if path is not None and not Path(path).is_dir():
             return Ended(could_not_start=f"host {self._host} has no code folder {path!r}. {_WAYS_OUT}")
-        folder = self._folder / f"{run.id}-{run.epoch}"
+        folder = None
         try:
-            if not self._folder.exists():  # what cleans up /tmp on many systems takes what is ten days old
-                self._folder.mkdir(mode=0o700)
+            self._see_to_folder()
+            folder = self._folder / f"{run.id}-{run.epoch}"
             folder.mkdir(mode=0o700)
             process = self._spawn(run, folder)
         except (OSError, ValueError) as error:  # no memory, no more processes, a NUL in the environment
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             return Ended(could_not_start=f"host {self._host} could not start a process: {error}")
         self._guarding.add(process.pid)
         return ProcessJob(process, folder, sink, self._guarding, self._host, run.input)
@@ -77,26 +94,37 @@ class ProcessInfrastructure:
         # A command does not need what `site` does to an interpreter, which is half of its start.
         flags = ["-P"] if command is None else ["-I", "-S"]
         return subprocess.Popen(
-            [sys.executable, *flags, self._program, "run", str(folder)],
+            [sys.executable, *flags, str(self._program), "run", str(folder)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=home,
-            env={**os.environ, **self._environment, **_of_the_run(run, parameters)},
+            env={**os.environ, **_asked_for(run), **self._environment, **_of_the_run(run, parameters)},
             start_new_session=True,
         )
 
     def close(self) -> None:
-        self._guarding.close()
+        for guarding in self._guardings:
+            guarding.close()
 
 
-def _compiled() -> str:
-    """The child's program, compiled where that is possible: it is run as a file, so Python would not keep it so."""
+def _is_private(folder: Path) -> bool:
+    """Whether it is a folder that this user alone can reach."""
     try:
-        return str(py_compile.compile(str(_PROGRAM), doraise=True))
+        found = folder.lstat()
     except OSError:
-        return str(_PROGRAM)
+        return False
+    return stat.S_ISDIR(found.st_mode) and stat.S_IMODE(found.st_mode) == 0o700 and found.st_uid == os.geteuid()
+
+
+def _compiled(folder: Path) -> Path:
+    """The child's program, compiled where that is possible: it is run as a file, so Python would not keep it so. Not
+    beside its source, where whatever removes `__pycache__` would take it from a consumer that is at work."""
+    try:
+        return Path(py_compile.compile(str(_PROGRAM), cfile=str(folder / "child.pyc"), doraise=True) or _PROGRAM)
+    except OSError:
+        return _PROGRAM
 
 
 _WAYS_OUT = (
@@ -105,13 +133,16 @@ _WAYS_OUT = (
 )
 
 
-def _of_the_run(run: Claimed, parameters: Path) -> dict[str, str]:
-    """The run's part of the environment, which nothing overrides; below it what its job variables ask for."""
+def _asked_for(run: Claimed) -> dict[str, str]:
+    """What the run's job variables ask for, above the consumer's environment and below what is ours."""
     asked = run.input.job_variables.get("env")
     extra = {str(name): str(value) for name, value in asked.items()} if isinstance(asked, dict) else {}
+    return {"PYTHONUNBUFFERED": "1", **extra}
+
+
+def _of_the_run(run: Claimed, parameters: Path) -> dict[str, str]:
+    """The run's part of the environment, which nothing overrides."""
     return {
-        "PYTHONUNBUFFERED": "1",
-        **extra,
         "DISPATCHER_RUN_ID": run.id,
         "DISPATCHER_RUN_EPOCH": str(run.epoch),
         "DISPATCHER_RUN_ATTEMPT": str(run.attempts + 1),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import py_compile
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +20,10 @@ import pytest
 
 from agent.infrastructure.base import Ended
 from agent.infrastructure.process import ProcessInfrastructure, ProcessJob
-from dispatcher.models import Claimed, RunInput
 from dispatcher.states import State
 from tests.consumers import FLOWS, is_dead
+from tests.jobs import Runner
 from tests.polling import poll_until
-
-LIMIT_S = 30
 
 
 @pytest.fixture
@@ -41,45 +41,6 @@ def project(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "flows.py").write_text(textwrap.dedent(FLOWS))
     return folder
-
-
-class Runner:
-    """Executes runs and keeps what they printed; nothing may be left of any of them at the end."""
-
-    def __init__(self, project: Path) -> None:
-        self.project = project
-        self.printed = b""
-        self.infrastructure = ProcessInfrastructure
-
-    def __call__(
-        self, flow: str | None = None, act: Callable[[ProcessJob], Awaitable[None]] | None = None, **of: Any
-    ) -> Ended:
-        entrypoint = None if flow is None else flow if ":" in flow else f"flows.py:{flow}"
-        run_input = RunInput(**{"entrypoint": entrypoint, "path": str(self.project), **of})
-        claimed = Claimed("RUN", 7, "default", 0, 2, 0, "brave-fox", "etl/nightly", 0, run_input)
-        return asyncio.run(self._run(claimed, act))
-
-    async def _run(self, run: Claimed, act: Callable[[ProcessJob], Awaitable[None]] | None) -> Ended:
-        infrastructure = self.infrastructure({"DISPATCHER_CONSUMER_ID": "CONSUMER"}, "myhost")
-        try:
-            async with asyncio.timeout(LIMIT_S):
-                job = await infrastructure.prepare(run, self._print)
-                if isinstance(job, Ended):
-                    return job
-                if act is None:
-                    job.start()
-                else:
-                    await act(job)
-                return await job.wait()
-        finally:
-            infrastructure.close()
-
-    async def _print(self, piece: bytes) -> None:
-        self.printed += piece
-
-    @property
-    def lines(self) -> list[str]:
-        return self.printed.decode().splitlines()
 
 
 @pytest.fixture
@@ -163,15 +124,47 @@ def test_what_is_not_there_could_not_start_and_the_ways_out_are_told(
     assert ended.exit_code is None
 
 
-def test_a_folder_that_was_cleaned_away_is_made_again(run: Runner, temporary: Path) -> None:
-    assert run("hello").exit_code == 0
+def _emptied(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
 
+
+def _replaced(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize("clean", [shutil.rmtree, _emptied, _replaced])
+def test_a_folder_that_was_cleaned_away_is_made_again_and_is_private(
+    run: Runner, temporary: Path, clean: Callable[[Path], None]
+) -> None:
     class Cleaned(ProcessInfrastructure):
         def _prepared(self, *args: Any) -> ProcessJob | Ended:
-            shutil.rmtree(self._folder)
+            clean(self._folder)
             return super()._prepared(*args)
 
     run.infrastructure = Cleaned
+    assert run(command=("sh", "-c", 'ls -ld "$(dirname "$DISPATCHER_PARAMETERS_FILE")/.."')) == Ended(0)
+    assert run.lines[0].startswith("drwx------")
+
+
+def test_a_cache_that_is_removed_meanwhile_changes_nothing(run: Runner, tmp_path: Path) -> None:
+    class Tidied(ProcessInfrastructure):
+        def _spawn(self, *args: Any) -> subprocess.Popen[bytes]:
+            ours = tmp_path / "tmp"
+            assert Path(self._program).is_relative_to(ours), "what runs is not what any clean-up of the source removes"
+            return super()._spawn(*args)
+
+    run.infrastructure = Tidied
+    assert run("hello").exit_code == 0
+
+
+def test_where_nothing_can_be_compiled_the_source_is_run(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(py_compile, "compile", fail)
     assert run("hello").exit_code == 0
 
 
@@ -207,6 +200,7 @@ def test_a_run_starts_in_its_code_folder_with_the_environment_of_the_run(
     run: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FROM_THE_CONSUMER", "yes")
+    monkeypatch.setenv("FROM_THE_CONSUMER_TOO", "yes")
     (run.project / "show.py").write_text(
         "import json, os, sys\n"
         "def main(**parameters):\n"
@@ -216,7 +210,8 @@ def test_a_run_starts_in_its_code_folder_with_the_environment_of_the_run(
         "            'session': os.getsid(0) == os.getpid() == os.getpgrp(), 'path': sys.path[0]}\n"
     )
     parameters = {"secret": "s3cret"}
-    ended = run("show.py:main", parameters=parameters, job_variables={"env": {"EXTRA": 1, "DISPATCHER_RUN_ID": "x"}})
+    asked = {"EXTRA": 1, "DISPATCHER_RUN_ID": "x", "DISPATCHER_CONSUMER_ID": "x", "FROM_THE_CONSUMER_TOO": "asked"}
+    ended = run("show.py:main", parameters=parameters, job_variables={"env": asked})
     seen = json.loads(ended.result_json)
     assert (seen["cwd"], seen["path"]) == (str(run.project), str(run.project))
     assert seen["file"] == parameters
@@ -224,6 +219,7 @@ def test_a_run_starts_in_its_code_folder_with_the_environment_of_the_run(
     assert "s3cret" not in " ".join(seen["argv"])
     expected = {
         "FROM_THE_CONSUMER": "yes",
+        "FROM_THE_CONSUMER_TOO": "asked",
         "EXTRA": "1",
         "DISPATCHER_CONSUMER_ID": "CONSUMER",
         "DISPATCHER_RUN_ID": "RUN",
