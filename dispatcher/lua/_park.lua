@@ -1,6 +1,17 @@
 -- Fragment: an idle consumer's wait. One parked consumer, the keeper, looks at the pool exactly when something will
 -- happen by itself, a deputy 250 ms later; everyone else only takes a rare safety look.
 
+-- The groups with idle consumers; wakes that are overdue are forgotten, once a call. What a script costs grows with
+-- their number, by about four commands each.
+local live_groups_found
+local function live_groups()
+  if not live_groups_found then
+    live_groups_found = call('SMEMBERS', GROUPS)
+    for _, group in ipairs(live_groups_found) do call('ZREMRANGEBYSCORE', woken_key(group), '-inf', int(now)) end
+  end
+  return live_groups_found
+end
+
 -- When something will happen by itself: a run becomes due (or due enough to prefetch it), a lease can be reaped, an
 -- answer to a wake is overdue. nil: nothing will.
 local function next_moment(groups)
@@ -9,12 +20,11 @@ local function next_moment(groups)
   at(tonumber(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]))
   local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
   if lease then at(math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))) end
-  local open = not pool.paused and pool_free() > 0
+  local soonest = not pool.paused and pool_free() > 0 and tonumber(call('ZRANGE', EARLY, 0, 0, 'WITHSCORES')[2])
   for _, group in ipairs(groups) do
-    call('ZREMRANGEBYSCORE', woken_key(group), '-inf', int(now)) -- overdue already: no moment of the future
     at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))
     local prefetch, selector = parts(group)
-    if open and prefetch > 0 then
+    if soonest and prefetch > 0 and (not moment or soonest - prefetch < moment) then
       local early = tonumber(matching(selector, EARLY, 1)[2])
       -- already within the prefetch: it is work that is there now, and its wake is out
       if early and early - prefetch > now then at(early - prefetch) end
@@ -30,25 +40,12 @@ local function first_timer()
   return tonumber(call('ZRANGE', TIMERS, 0, 0, 'WITHSCORES')[2])
 end
 
--- The consumer was heard of: it counts as online for three heartbeats.
-local function seen(consumer)
-  call('ZADD', CONSUMERS, int(now + 3 * math.min(pool.lease_ms / 3, 10000)), consumer)
-  call('HSET', consumer_key(consumer), 'seen_ms', int(now))
-end
-
--- The consumer is awake: it is neither parked nor owes an answer.
-local function unpark(consumer, group)
-  call('ZREM', parked_key(group), consumer)
-  call('ZREM', woken_key(group), consumer)
-  call('ZREM', TIMERS, consumer)
-end
-
 -- Parks the consumer; returns how long it waits and whether that is a timer (1) or the safety look (0). However many
 -- are parked, the pool gets a safety look every 5 s, from 1,200 consumers on twenty looks a second.
 local function park(consumer, group, load)
   call('ZADD', parked_key(group), load, consumer)
   call('SADD', GROUPS, group)
-  local groups, parked = call('SMEMBERS', GROUPS), 0
+  local groups, parked = live_groups(), 0
   for _, other in ipairs(groups) do parked = parked + call('ZCARD', parked_key(other)) end
   local safety_ms = math.max(5000, math.min(60000, 50 * parked))
   local moment = next_moment(groups)
@@ -61,16 +58,4 @@ local function park(consumer, group, load)
   call('ZADD', TIMERS, int(moment), consumer)
   if moment - now > safety_ms then return safety_ms, 0 end
   return math.max(1, moment - now), 1
-end
-
--- Takes a consumer off the list and its doorbell down; what it holds is lost to it. Returns how many runs that were.
-local function forget(consumer, message)
-  local group = call('HGET', consumer_key(consumer), 'group')
-  if group then unpark(consumer, group) end
-  local held = call('SMEMBERS', holdings_key(consumer))
-  for _, run in ipairs(held) do lose(read_run(run), message) end
-  call('ZREM', CONSUMERS, consumer)
-  call('DEL', base .. 'wake:' .. consumer)
-  call('PEXPIRE', consumer_key(consumer), 604800000) -- its runs name it for a week yet
-  return #held
 end

@@ -38,10 +38,10 @@ end
 
 local function settle(most)
   for queue in pairs(touched) do refresh(queue) end
-  local groups, asleep = call('SMEMBERS', GROUPS), {}
+  local groups, asleep = live_groups(), {}
   local free = pool.paused and 0 or pool_free()
+  if free > 0 and call('EXISTS', ADMISSIBLE, EARLY) == 0 then free = 0 end
   for _, group in ipairs(groups) do
-    call('ZREMRANGEBYSCORE', woken_key(group), '-inf', int(now))
     local parked, woken = call('ZCARD', parked_key(group)), call('ZCARD', woken_key(group))
     if parked > 0 and free > woken then
       wake(group, math.min(most, free - woken, available(group, most + woken) - woken), 'work')
