@@ -36,7 +36,7 @@ class Output:
         self._is_away = is_away
         self._echo = echo
         self._rest = b""
-        self._lines: deque[str] = deque()
+        self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._dropped = 0
         self._is_wanted = True
@@ -67,13 +67,12 @@ class Output:
         self._add(line)
 
     def _add(self, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
         if self._echo is not None:
-            self._echo(text)
+            self._echo(line.decode("utf-8", "replace"))
         if not self._is_wanted:
             return
-        self._lines.append(text)
-        self._bytes += len(text)
+        self._lines.append(line)
+        self._bytes += len(line)
         while self._is_full() and self._is_away() and len(self._lines) > 1:
             self._bytes -= len(self._lines.popleft())
             self._dropped += 1
@@ -115,7 +114,7 @@ class Output:
         while self._lines and len(batch) < _BATCH_LINES:
             line = self._lines.popleft()
             self._bytes -= len(line)
-            batch.append(line)
+            batch.append(line.decode("utf-8", "replace"))
         return batch
 
     async def close(self) -> None:

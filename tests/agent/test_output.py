@@ -118,6 +118,19 @@ def test_the_oldest_lines_give_way_while_the_log_is_away() -> None:
     assert lines[-1] == "29999"
 
 
+def test_what_waits_is_bounded_in_bytes_not_in_characters() -> None:
+    line = "\u20ac" * 2000
+
+    async def play(output: Output, log: Log) -> None:
+        log.answers.clear()
+        for _ in range(400):
+            await output.feed(f"{line}\n".encode())
+        log.answers.set()
+
+    kept = played(play).lines.count(line)
+    assert 0 < kept * len(line.encode()) <= 1 << 20
+
+
 def test_nothing_more_is_sent_when_nobody_wants_it() -> None:
     async def play(output: Output, log: Log) -> None:
         log.is_wanted = False
