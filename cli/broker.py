@@ -47,7 +47,8 @@ def start(output: str) -> None:
 
 
 @broker.command()
-def stop() -> None:
+@output_option
+def stop(output: str) -> None:
     """Stop the embedded broker. Its data is kept; consumers wait until it is back.
 
     \b
@@ -57,7 +58,10 @@ def stop() -> None:
     from dispatcher import broker as embedded
 
     folder = embedded.default_data_folder()
-    if embedded.stop(folder):
+    was_running = embedded.stop(folder)
+    if output == "json":
+        _show(embedded.status(folder), output)
+    elif was_running:
         click.echo(f"The embedded broker is stopped; its data is kept in {folder}.")
     else:
         click.echo("The embedded broker was not running.")

@@ -15,7 +15,7 @@ import click
 
 from cli import render
 from cli.context import connected, session
-from cli.types import DURATION, SECONDS
+from cli.types import DURATION
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BANNER = """\
@@ -33,11 +33,11 @@ class Asked:
     queues: tuple[str, ...]
     name: str | None
     limit: int | None
-    prefetch_seconds: float | None
+    prefetch_ms: int | None
     run_once: bool
     hide_welcome: bool
-    drain_timeout: int | None  # ms
-    grace_seconds: float | None
+    drain_timeout_ms: int | None
+    grace_ms: int | None
     stream_output: bool | None
     api: str | None
 
@@ -51,14 +51,16 @@ _OPTIONS = (
     click.option("-l", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N runs at once."),
     click.option(
         "--prefetch-seconds",
-        type=SECONDS,
-        metavar="S",
+        "prefetch_ms",
+        type=DURATION,
+        metavar="DURATION",
         help="Claim runs this long before their start and have them ready (a setting of the same name).",
     ),
     click.option("--run-once", is_flag=True, help="Take what is there now, run it, and end."),
     click.option("--hide-welcome", is_flag=True, help="No banner."),
     click.option(
         "--drain-timeout",
+        "drain_timeout_ms",
         type=DURATION,
         metavar="DURATION",
         help="How long the first signal waits for running runs; then they are stopped and given back.  [default: "
@@ -66,8 +68,9 @@ _OPTIONS = (
     ),
     click.option(
         "--grace-seconds",
-        type=SECONDS,
-        metavar="S",
+        "grace_ms",
+        type=DURATION,
+        metavar="DURATION",
         help="From SIGTERM to SIGKILL when a run is stopped (a setting of the same name).",
     ),
     click.option(
@@ -95,10 +98,10 @@ def words(kind: str, asked: Asked) -> dict[str, Any]:
         "queues": asked.queues,
         "name": asked.name,
         "limit": asked.limit,
-        "prefetch_s": prefetch_s if asked.prefetch_seconds is None else asked.prefetch_seconds,
+        "prefetch_s": prefetch_s if asked.prefetch_ms is None else asked.prefetch_ms / 1000,
         "query_s": settings.agent_query_seconds if kind == "agent" else settings.worker_query_seconds,
-        "grace_s": settings.grace_seconds if asked.grace_seconds is None else asked.grace_seconds,
-        "drain_timeout_s": None if asked.drain_timeout is None else asked.drain_timeout / 1000,
+        "grace_s": settings.grace_seconds if asked.grace_ms is None else asked.grace_ms / 1000,
+        "drain_timeout_s": None if asked.drain_timeout_ms is None else asked.drain_timeout_ms / 1000,
         "allows_unsafe_broker": settings.allow_unsafe_broker,
         "is_run_once": asked.run_once,
         "is_output_shown": settings.stream_output if asked.stream_output is None else asked.stream_output,
@@ -121,6 +124,14 @@ def greet(kind: str, asked: Asked) -> str:
     log.handlers, log.propagate = [handler], False
     log.setLevel(logging.INFO)
     return url
+
+
+def served(selector: str) -> str:
+    """The queues that a selector (`ops/consumers.py`) matches, in words: `all queues`, `high, low`, `dev-*`."""
+    kind, names = selector[:1], selector[1:].split(",")
+    if kind == "*":
+        return "all queues"
+    return ", ".join(names if kind == "=" else (f"{name}*" for name in names))
 
 
 def list_consumers(kind: str, pool: str | None, output: str) -> None:
@@ -149,7 +160,7 @@ def list_consumers(kind: str, pool: str | None, output: str) -> None:
                 row.host,
                 row.pid,
                 "online" if row.is_online else "offline",
-                row.selector,
+                served(row.selector),
                 f"{row.running}/{'-' if row.limit is None else row.limit}",
                 render.moment(row.seen_at_ms),
             )

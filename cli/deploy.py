@@ -82,13 +82,15 @@ def deploy(
     drafts = [_with_options(draft, given) for draft in drafts]
     with connected() as client:
         plans = deployment_plan.planned(client, drafts, check=not no_check)
-        made = {} if dry_run else {plan.deployment.name: deployment_plan.save(client, plan) for plan in plans}
+        for plan in () if dry_run else plans:
+            for line in deployment_plan.save(client, plan):
+                click.echo(line, err=True)
     if output == "json":
         documents = [plan.document() for plan in plans]
         render.document(documents if entrypoint is None and command is None else documents[0])
         return
     for plan in plans:
-        _tell(plan, made.get(plan.deployment.name, []), dry_run=dry_run)
+        _tell(plan, dry_run=dry_run)
 
 
 def _from_options(entrypoint: str | None, command: tuple[str, ...] | None, name: str | None) -> Draft:
@@ -125,8 +127,8 @@ def _with_options(draft: Draft, given: dict[str, Any]) -> Draft:
         parameters=of.parameters | given["parameters"],
         tags=given["tags"] or of.tags,
         retries=_either(given["retries"], of.retries),
-        retry_delay_s=_either(given["retry_delay_seconds"], of.retry_delay_s),
-        timeout_s=_either(given["timeout_seconds"], of.timeout_s),
+        retry_delay_s=_either(submission.seconds(given["retry_delay_ms"]), of.retry_delay_s),
+        timeout_s=_either(submission.seconds(given["timeout_ms"]), of.timeout_s),
     )
     return replace(
         draft,
@@ -141,7 +143,7 @@ def _either(option: Any, otherwise: Any) -> Any:
     return otherwise if option is None else option
 
 
-def _tell(plan: Plan, made: list[str], *, dry_run: bool) -> None:
+def _tell(plan: Plan, *, dry_run: bool) -> None:
     wanted = plan.deployment
     status = plan.status if plan.status == "unchanged" else f"would be {plan.status}" if dry_run else plan.status
     click.echo(f"Deployment {wanted.name!r} {status}; its runs go to {wanted.pool}/{wanted.queue}.")
@@ -151,8 +153,6 @@ def _tell(plan: Plan, made: list[str], *, dry_run: bool) -> None:
                 click.echo(f"  - {name}: {_shown(before)}")
             if plan.before is not None or after not in NOTHING:
                 click.echo(f"  + {name}: {_shown(after)}")
-    for line in made:
-        click.echo(line)
     if not dry_run:
         click.echo(f"Run it: dispatcher deployment run {wanted.name}")
 

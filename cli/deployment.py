@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli import render, submission
 from cli.context import confirm, connected, output_option, yes_option
+
+if TYPE_CHECKING:
+    from dispatcher import Client
+    from dispatcher.models import Deployment
 
 
 @click.group()
@@ -22,6 +26,25 @@ def deployment() -> None:
     Example:
       dispatcher deployment run load-orders/nightly --watch
     """
+
+
+def _found(client: Client, name: str) -> Deployment:
+    """The deployment that a person means. Raises `NotFound`, with the nearest name; `AmbiguousName`."""
+    from difflib import get_close_matches
+
+    from dispatcher.errors import DeploymentNotFound, NotFound
+    from dispatcher.ops import deployments
+
+    try:
+        return client.run(deployments.read(name))
+    except DeploymentNotFound as error:
+        known = {
+            part: one.name for one in client.run(deployments.list_all()) for part in (*one.name.split("/"), one.name)
+        }
+        near = [known[part] for part in get_close_matches(name, known, n=1)]
+        if not near:
+            raise
+        raise NotFound(f"{error} Did you mean {near[0]}?") from None
 
 
 @deployment.command()
@@ -62,10 +85,8 @@ def inspect(name: str, output: str) -> None:
     Example:
       dispatcher deployment inspect nightly -o json
     """
-    from dispatcher.ops import deployments
-
     with connected() as client:
-        found = client.run(deployments.read(name))
+        found = _found(client, name)
     if output == "json":
         render.document(found.document())
         return
@@ -116,12 +137,12 @@ def run(deployment_name: str, params: tuple[str, ...], params_json: str | None, 
       dispatcher deployment run load-orders/nightly --watch
     """
     from dispatcher import parameters
-    from dispatcher.ops import deployments, runs
+    from dispatcher.ops import runs
 
     request = submission.Request(**asked)
     given = submission.parameters_of(params, params_json)
     with connected() as client:
-        found = client.run(deployments.read(deployment_name))
+        found = _found(client, deployment_name)
         wanted = replace(
             found.input,
             parameters=found.input.parameters | given,
@@ -146,7 +167,7 @@ def delete(name: str, yes: bool, output: str) -> None:
     from dispatcher.ops import deployments
 
     with connected() as client:
-        found = client.run(deployments.read(name))
+        found = _found(client, name)
         confirm(f"Delete deployment {found.name!r}?", yes=yes)
         client.run(deployments.delete(found.name))
     if output == "json":

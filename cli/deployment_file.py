@@ -9,8 +9,10 @@ file, because yaml and pydantic cost 100 ms.
 
 from __future__ import annotations
 
+import json
 from math import isfinite
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Self
 
 import yaml
@@ -115,11 +117,12 @@ class _Reader:
             return None if node is None else self._plain(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.faults.append((line, f"not valid YAML: {error.problem or error.context}"))
+            self.faults = [(line, f"not valid YAML: {error.problem or error.context}")]
         except yaml.YAMLError as error:
-            self.faults.append((1, f"not valid YAML: {error}"))
+            self.faults = [(1, f"not valid YAML: {error}")]
         finally:
             loader.dispose()
+        self._end_if_faulty()  # of what is no YAML nothing else can be said
         return None
 
     def _plain(self, loader: yaml.SafeLoader, node: yaml.Node, place: Place) -> Any:
@@ -183,6 +186,17 @@ class _Reader:
             raise BadValue(f"The deployment file cannot be used, nothing was changed:\n{told}")
 
 
+_WANTED = {  # pydantic's word for a fault -> ours
+    "dict_type": "a mapping is wanted",
+    "model_type": "a mapping is wanted",
+    "list_type": "a list is wanted",
+    "string_type": "text is wanted",
+    "int_type": "a whole number is wanted",
+    "float_type": "a number is wanted",
+    "greater_than": "more than {gt:g} is wanted",
+    "greater_than_equal": "at least {ge:g} is wanted",
+    "too_short": "at least one item is wanted",
+}
 _FIELDS: dict[str, type[BaseModel]] = {"work_pool": WorkPool, "job_variables": JobVariables}
 
 
@@ -195,5 +209,7 @@ def _words(fault: Any) -> str:
         return f"{name!r} is not known here{nearest(name, known)}; known are: {', '.join(known)}"
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
-    quotes = ": put it in quotes" if fault["type"] == "string_type" else ""
-    return f"{'.'.join(path) or name}: {fault['msg'].lower()}, found {fault['input']!r}{quotes}"
+    wanted = _WANTED.get(fault["type"], fault["msg"].lower()).format_map(fault.get("ctx", {}))
+    found = "nothing" if fault["input"] is None else shorten(json.dumps(fault["input"], ensure_ascii=False), 60)
+    quotes = ": put it in quotes" if fault["type"] == "string_type" and fault["input"] is not None else ""
+    return f"{'.'.join(path) or name}: {wanted}, found {found}{quotes}"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli import signature
 from dispatcher import parameters
-from dispatcher.errors import BadValue, DeploymentNotFound, DispatcherError
+from dispatcher.errors import BadRequest, BadValue, DeploymentNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, RunInput
 from dispatcher.ops import deployments, pools
@@ -83,19 +83,23 @@ def draft_of(entry: Entry, where: str, folder: Path) -> Draft:
 def planned(client: Client, drafts: Iterable[Draft], *, check: bool) -> list[Plan]:
     """The plans, in order; changes nothing. `check`: import each flow, for its existence and its parameters.
 
-    Raises the errors of everything that is looked at, with the draft's place in front.
+    Raises what is wrong with a draft; of a file's drafts everything, each with its place in front.
     """
     plans: dict[str, Plan] = {}
+    faults: list[str] = []
     for draft in drafts:
         try:
             plan = _plan(client, draft, check=check)
             if plan.deployment.name in plans:
                 raise BadValue(f"{plan.deployment.name} is there twice: give one of them another name.")
-        except DispatcherError as error:
+        except BadRequest as error:
             if not draft.where:
                 raise
-            raise BadValue(f"{draft.where}: {error}\nNothing was changed.") from None
-        plans[plan.deployment.name] = plan
+            faults.append(f"{draft.where}: {error}")
+        else:
+            plans[plan.deployment.name] = plan
+    if faults:
+        raise BadValue("\n".join([*faults, "Nothing was changed."]))
     return list(plans.values())
 
 

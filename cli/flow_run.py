@@ -76,7 +76,8 @@ def ls(
     Example:
       dispatcher flow-run ls --pool above-ground --state FAILED --state CRASHED --limit 10
     """
-    from dispatcher.ops import deployments, pools, runs
+    from dispatcher.errors import QueueNotFound
+    from dispatcher.ops import deployments, pools, queues, runs
 
     found: list[Run] = []
     with connected() as client:
@@ -97,6 +98,11 @@ def ls(
                     most=limit,
                 )
             )
+        # A queue that is gone is known by its runs; any other that the pool does not have is a slip of the finger.
+        if pool and queue and not found and not client.run(runs.list_pool(pool, queue=queue, most=1)):
+            known = {one.name for one in client.run(queues.list_all(pool))}
+            if queue not in known:
+                raise QueueNotFound(queue=queue, pool=pool)
     found = sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:limit]
     if output == "json":
         render.document([run.document() for run in found])
@@ -282,10 +288,10 @@ def why(run: str, output: str) -> None:
         [(reason.text, reason.advice) for reason in answer.reasons],
         empty="Nothing holds it back.",
     )
-    holders = [holder for reason in answer.reasons for holder in reason.holders]
+    holders = {holder.run_id: holder for reason in answer.reasons for holder in reason.holders}
     if holders:
         click.echo("The slots are held by:")
-        rows = [(one.run_name, one.run_id, one.consumer, render.duration(one.since_ms)) for one in holders]
+        rows = [(one.run_name, one.run_id, one.consumer, render.duration(one.since_ms)) for one in holders.values()]
         render.table(("Run", "ID", "Consumer", "For"), rows, empty="")
 
 

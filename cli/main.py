@@ -105,6 +105,7 @@ def dispatcher(
 
 def main() -> NoReturn:
     """Runs the command line; ends with SystemExit."""
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a C locale must not turn a run's name into a traceback
@@ -120,6 +121,28 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the edge of the process
         sys.exit(_told(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_what_is_closed() -> None:
+    """Gives the process the standard streams that it was started without (`>&-`).
+
+    Otherwise the next file or socket would take such a stream's place, and be what children print to. Whoever prints
+    to a stdout that was closed finds a pipe without a reader.
+    """
+    for number, stream in enumerate((sys.stdin, sys.stdout, sys.stderr)):
+        if stream is not None:
+            continue
+        if number == 1:
+            reading, found = os.pipe()
+            os.close(reading)
+        else:
+            found = os.open(os.devnull, os.O_RDWR)
+        if found != number:
+            os.dup2(found, number)
+            os.close(found)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _leave_quietly() -> NoReturn:
@@ -145,6 +168,9 @@ def _told(error: Exception) -> int:
 
 
 def _message(error: BaseException) -> str:
+    home = os.environ.get("DISPATCHER_HOME")
+    if isinstance(error, NotADirectoryError) and home and not os.path.isdir(home):  # noqa: PTH112 - pathlib would be an import of its own
+        return f"DISPATCHER_HOME names {home}, which is not a folder: name a folder, or unset it."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {os.fsdecode(error.filename)}"
     return str(error)

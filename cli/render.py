@@ -1,7 +1,8 @@
 """How results look: tables and details for people, one JSON document for programs.
 
-On a terminal a table is drawn by rich (imported then, not before) and folds what does not fit; into
-a pipe or file go plain aligned columns, as wide as their content. Names and ids are never cut.
+On a terminal a table is drawn by rich (imported then, not before), which breaks cells between words
+to fit. Into a pipe or file, and on a terminal that is too narrow even so, go plain aligned columns, as
+wide as their content: an id or a name is never cut or folded, so that it can be copied.
 What others wrote (names, messages, logs) passes through `clean` first, so that it cannot steer the
 reader's terminal. Rules of the product have no place here.
 """
@@ -45,9 +46,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     if not cells:
         click.echo(empty)
         return
-    if sys.stdout.isatty():
-        _drawn(columns, cells)
-    else:
+    if not sys.stdout.isatty() or not _drawn(columns, cells):
         widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
         for row in ([name.upper() for name in columns], *cells):
             click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -55,18 +54,32 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
         click.echo(legend)
 
 
-def _drawn(columns: Sequence[str], cells: list[list[str]]) -> None:
+def _drawn(columns: Sequence[str], cells: list[list[str]]) -> bool:
+    """Draws the table if the terminal is wide enough for its longest words; tells whether it was."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    stacks = list(zip(columns, *cells, strict=True))
+    widths = [max(cell_len(word) for cell in stack for word in cell.split()) for stack in stacks]
+    spare = console.width - sum(widths) - 3 * len(columns) - 1  # a border and two spaces for each, and the last border
+    if spare < 0:
+        return False
+    wished = [max(map(cell_len, stack)) for stack in stacks]
+    while spare and widths != wished:
+        place = min((place for place, width in enumerate(widths) if width < wished[place]), key=widths.__getitem__)
+        widths[place] += 1
+        spare -= 1
     drawn = Table(box=box.ROUNDED, header_style="bold")
-    for name in columns:
-        drawn.add_column(name, overflow="fold")
+    for name, width in zip(columns, widths, strict=True):
+        drawn.add_column(name, width=width, overflow="fold")
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))  # Text: brackets in a name are not markup
-    Console().print(drawn)
+    console.print(drawn)
+    return True
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> None:

@@ -33,8 +33,8 @@ def run(
     params: tuple[str, ...],
     params_json: str | None,
     retries: int | None,
-    retry_delay_seconds: float | None,
-    timeout_seconds: float | None,
+    retry_delay_ms: int | None,
+    timeout_ms: int | None,
     no_check: bool,
     output: str,
     **asked: Any,
@@ -61,8 +61,8 @@ def run(
         parameters=submission.parameters_of(params, params_json),
         tags=request.tags,
         retries=retries or 0,
-        retry_delay_s=retry_delay_seconds or 0.0,
-        timeout_s=timeout_seconds,
+        retry_delay_s=submission.seconds(retry_delay_ms) or 0.0,
+        timeout_s=submission.seconds(timeout_ms),
     )
     seen = signature.seen(wanted, check=not no_check)
     parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")

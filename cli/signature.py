@@ -2,13 +2,15 @@
 
 The flow is imported by a child process (`agent/child.py inspect`), in the folder and with the module search path that
 a run gets, so that the answer is the one a consumer on this host would come to, and nothing of the user's code runs
-in the command itself. A command is only looked up. Whatever goes wrong is `EntrypointInvalid`.
+in the command itself. A command is only looked up. Whatever goes wrong is `EntrypointInvalid`, or `BadValue` for a
+command.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import dispatcher
-from dispatcher.errors import EntrypointInvalid
+from dispatcher.errors import BadValue, EntrypointInvalid
 from dispatcher.models import RunInput
 
 IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
@@ -33,7 +35,7 @@ class Signature:
 
 
 def seen(wanted: RunInput, *, check: bool) -> Signature:
-    """The signature of what is to run; `check` False: what its words alone say. Raises `EntrypointInvalid`."""
+    """The signature of what is to run; `check` False: what its words alone say. Raises as the two below."""
     if not check or wanted.path is None:
         return unchecked(wanted.entrypoint, wanted.command)
     if wanted.command is not None:
@@ -61,12 +63,15 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
 
 
 def of_command(command: tuple[str, ...], path: str) -> Signature:
-    """Looks the program up, from the folder `path`. Raises `EntrypointInvalid`."""
+    """Looks the program up, from the folder `path`. Raises `BadValue`."""
     program = command[0]
     place = str(Path(path) / program) if os.sep in program else program
     if shutil.which(place) is None:
         reason = "is not executable" if Path(place).is_file() else "was not found"
-        raise EntrypointInvalid(entrypoint=program, detail=f"the program {place} {reason} here. {_WAY_OUT}")
+        shell = "" if os.sep in program else " It is not given to a shell; for what a shell does: sh -c 'WORDS'."
+        raise BadValue(
+            f"Command {shlex.join(command)!r} cannot be used: the program {place} {reason} here.{shell} {_WAY_OUT}"
+        )
     return unchecked(None, command)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import render, watched
-from cli.types import DURATION, POSITIVE_SECONDS, SECONDS, TIME
+from cli.types import DURATION, POSITIVE_DURATION, TIME
 
 if TYPE_CHECKING:
     from dispatcher import Client
@@ -94,11 +94,15 @@ def execution_options(command: Command) -> Command:
     """How the process of a run is treated: retries, delay between them, time limit."""
     for option in (
         click.option(
-            "--timeout-seconds", type=POSITIVE_SECONDS, help="Stop a run after so long: it is FAILED.  [default: never]"
+            "--timeout-seconds",
+            "timeout_ms",
+            type=POSITIVE_DURATION,
+            help="Stop a run after so long: it is FAILED.  [default: never]",
         ),
         click.option(
             "--retry-delay-seconds",
-            type=SECONDS,
+            "retry_delay_ms",
+            type=DURATION,
             help="Wait so long before the first retry, twice as long before each one after it.  [default: 0]",
         ),
         click.option(
@@ -109,6 +113,11 @@ def execution_options(command: Command) -> Command:
     return command
 
 
+def seconds(length_ms: int | None) -> float | None:
+    """What a duration option said, in the seconds of a run's input."""
+    return None if length_ms is None else length_ms / 1000
+
+
 def submit_options(command: Command) -> Command:
     """Everything that can be said about one run; the command gets it as keywords for `Request`."""
     for option in (
@@ -117,7 +126,6 @@ def submit_options(command: Command) -> Command:
         click.option(
             "--idempotency-key",
             metavar="KEY",
-            default="",
             help="The same key again gives the first run, not a new one.",
         ),
         click.option("--priority", type=click.IntRange(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
@@ -139,7 +147,7 @@ class Request:
     tags: tuple[str, ...]
     queue: str | None
     priority: int | None
-    idempotency_key: str
+    idempotency_key: str | None
     name: str | None
     watch: bool
 
@@ -148,6 +156,8 @@ class Request:
             raise click.UsageError("--start-in and --start-at exclude each other: give one of them.")
         if self.name is not None and not 1 <= len(self.name) <= MAX_NAME:
             raise click.BadParameter(f"a name has 1 to {MAX_NAME} characters", param_hint="'--name'")
+        if self.idempotency_key == "":  # what an unset variable of a shell gives, and no protection at all
+            raise click.BadParameter("it is empty: give a text, or leave it out", param_hint="'--idempotency-key'")
 
     def new_run(self, queue: str, wanted: RunInput, deployment: str = "") -> NewRun:
         """The run to submit; `queue` is where it goes when none was named."""
@@ -164,7 +174,7 @@ class Request:
             priority=self.priority or DEFAULT_PRIORITY,
             start_at_ms=self.start_at,
             delay_ms=self.start_in or 0,
-            idempotency_key=self.idempotency_key,
+            idempotency_key=self.idempotency_key or "",
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -59,17 +59,23 @@ def time_of(text: str) -> datetime:
 
 
 class Duration(Milliseconds):
-    """`1h30m` as milliseconds."""
+    """`1h30m` as milliseconds; `is_positive`: 0 is refused."""
 
     name = "duration"
+
+    def __init__(self, *, is_positive: bool = False) -> None:
+        self.is_positive = is_positive
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
             return value
         try:
-            return duration_of(value) // timedelta(milliseconds=1)
+            found = duration_of(value) // timedelta(milliseconds=1)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+        if self.is_positive and not found:
+            self.fail(f"{value!r} is too short: give more than 0", param, ctx)
+        return found
 
 
 class Time(Milliseconds):
@@ -99,24 +105,11 @@ class Hours(Milliseconds):
         except ValueError:
             hours = math.nan
         if not 0 <= hours <= LONGEST / timedelta(hours=1):  # not a number is neither
-            self.fail(f"{value!r} is not a number of hours from 0 on", param, ctx)
+            self.fail(f"{value!r} is not a number of hours from 0 to {LONGEST // timedelta(hours=1)}", param, ctx)
         return int(hours * 3_600_000)
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds from 0 on. As click's own range, but `nan`, which compares with nothing, is refused."""
-
-    name = "seconds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = float(super().convert(value, param, ctx))
-        if not math.isfinite(found):
-            self.fail(f"{value!r} is not a number of seconds", param, ctx)
-        return found
-
-
 DURATION = Duration()
-SECONDS = Seconds(min=0)
-POSITIVE_SECONDS = Seconds(min=0, min_open=True)
+POSITIVE_DURATION = Duration(is_positive=True)
 HOURS = Hours()
 TIME = Time()

@@ -161,9 +161,9 @@ def preview(name: str, within_ms: int, output: str) -> None:
 
 @work_pool.command()
 @click.argument("name")
-@click.option("--note", default="", help="Why; shown by inspect and by flow-run why.")
+@click.option("--note", help="Why; shown by inspect and by flow-run why.")
 @output_option
-def pause(name: str, note: str, output: str) -> None:
+def pause(name: str, note: str | None, output: str) -> None:
     """Let the pool hand nothing out; running runs go on.
 
     \b
@@ -171,7 +171,7 @@ def pause(name: str, note: str, output: str) -> None:
       dispatcher work-pool pause above-ground --note "database upgrade"
     """
     with connected() as client:
-        client.run(pools.pause(name, note))
+        client.run(pools.pause(name, client.run(pools.read(name)).note if note is None else note))
         render.outcome(
             output,
             f"Work pool {name!r} is paused. Go on: dispatcher work-pool resume {name}",
@@ -274,7 +274,8 @@ def delete(name: str, yes: bool, cancel_runs: bool, output: str) -> None:
         client.run(pools.read(name))
         confirm(f"Delete work pool {name!r} with its queues, deployments and the records of its runs?", yes=yes)
         cancelled = client.run(pools.delete(name, cancel_runs=cancel_runs))
-    done = f" {cancelled} unfinished runs were cancelled." if cancelled else ""
+    runs_were = "run was" if cancelled == 1 else "runs were"
+    done = f" {cancelled} unfinished {runs_were} cancelled." if cancelled else ""
     render.outcome(
         output,
         f"Work pool {name!r} is deleted.{done}",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dispatcher.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
+PRIORITY = click.IntRange(max=999_999_999)  # only so that the help and a refusal name it; see `ops/queues.py`
 
 
 def pool_option(command: F) -> F:
@@ -53,7 +54,7 @@ def work_queue() -> None:
 @click.argument("name")
 @pool_option
 @click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
-@click.option("-q", "--priority", type=int, metavar="N", help="1 goes first; the lowest free number if not given.")
+@click.option("-q", "--priority", type=PRIORITY, metavar="N", help="1 goes first; the lowest free number if not given.")
 @click.option("--description", default="", help="What it is for.")
 @output_option
 def create(name: str, pool: str, limit: int | None, priority: int | None, description: str, output: str) -> None:
@@ -154,9 +155,9 @@ def preview(name: str, pool: str, within_ms: int, output: str) -> None:
 @work_queue.command()
 @click.argument("name")
 @pool_option
-@click.option("--note", default="", help="Why; shown by inspect and by flow-run why.")
+@click.option("--note", help="Why; shown by inspect and by flow-run why.")
 @output_option
-def pause(name: str, pool: str, note: str, output: str) -> None:
+def pause(name: str, pool: str, note: str | None, output: str) -> None:
     """Let the queue hand nothing out; running runs go on.
 
     \b
@@ -164,8 +165,9 @@ def pause(name: str, pool: str, note: str, output: str) -> None:
       dispatcher work-queue pause high --pool above-ground
     """
     with connected() as client:
-        queue = _named(client, pool, name)
-        client.run(queues.pause(pool, queue, note))
+        found = client.run(queues.read(pool, name))
+        queue = found.name
+        client.run(queues.pause(pool, queue, found.note if note is None else note))
         back = f"dispatcher work-queue resume {queue} --pool {pool}"
         _tell(client, pool, queue, output, f"Work queue {queue!r} is paused. Go on: {back}")
 
@@ -246,7 +248,7 @@ def clear_concurrency_limit(name: str, pool: str, output: str) -> None:
 
 @work_queue.command("set-priority", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.argument("priority", type=int)
+@click.argument("priority", type=PRIORITY)
 @pool_option
 @output_option
 def set_priority(name: str, priority: int, pool: str, output: str) -> None:
@@ -287,7 +289,8 @@ def delete(name: str, pool: str, yes: bool, move_to: str | None, cancel_runs: bo
         confirm(f"Delete work queue {queue!r} of work pool {pool!r}?", yes=yes)
         moved = client.run(queues.delete(pool, queue, move_to=target, cancel_runs=cancel_runs))
     what = f"moved to {target!r}" if target else "cancelled"
-    done = f" {moved} waiting runs were {what}." if moved else ""
+    runs_were = "run was" if moved == 1 else "runs were"
+    done = f" {moved} waiting {runs_were} {what}." if moved else ""
     render.outcome(
         output,
         f"Work queue {queue!r} of work pool {pool!r} is deleted.{done}",

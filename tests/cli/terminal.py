@@ -1,4 +1,4 @@
-"""The command on a terminal of its own, as a person has it: a pseudo-terminal of 60 columns."""
+"""The command on a terminal of its own, as a person has it: a pseudo-terminal."""
 
 import fcntl
 import os
@@ -10,13 +10,15 @@ import termios
 
 from tests.cli.project import PATIENCE_S, Project
 
-COLUMNS = 60
+COLUMNS = 80
 
 
-def in_terminal(project: Project, *words: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
+def in_terminal(
+    project: Project, *words: str, typed: bytes = b"", columns: int = COLUMNS, **env: str
+) -> tuple[int, str]:
     """Exit code, and everything that was shown."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     wanted = {**project.environment(), "TERM": "xterm-256color", **env}
     del wanted["COLUMNS"]
     process = subprocess.Popen(

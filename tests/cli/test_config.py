@@ -195,6 +195,9 @@ def test_validate_names_every_fault(project: Project) -> None:
         assert said in stderr
 
 
-def test_a_home_that_cannot_be_written(project: Project) -> None:
-    (project.folder / ".home").write_text("a file in the way")
-    assert "Not a directory" in project.refused("config", "set", "output=json")
+def test_a_home_that_is_a_file(project: Project) -> None:
+    home = project.write(".home", "a file in the way")
+    for words in (("config", "set", "output=json"), ("config", "view"), ("work-pool", "ls")):
+        assert project.refused(*words) == (
+            f"Error: DISPATCHER_HOME names {home}, which is not a folder: name a folder, or unset it.\n"
+        )

@@ -28,9 +28,9 @@ def test_a_first_deployment_needs_nothing_else(project: Project) -> None:
     answer = project.done("deploy", FLOW)
     assert answer.stdout.splitlines() == [
         "Deployment 'load-day/default' created; its runs go to default-agent-pool/default.",
-        "Work pool 'default-agent-pool' was made, of type agent.",
         "Run it: dispatcher deployment run load-day/default",
     ]
+    assert answer.stderr == "Work pool 'default-agent-pool' was made, of type agent.\n"
     [found] = project.json("deployment", "ls")
     assert found == project.json("deployment", "inspect", "default")
     assert found["name"] == "load-day/default"
@@ -52,7 +52,7 @@ def test_every_option(project: Project) -> None:
     found = project.json(
         *("deploy", FLOW, "-n", "nightly", "-p", "above", "-q", "high", "--param", "day=2026-11-21"),
         *("--params", '{"full": true, "day": "never"}', "--tag", "etl", "--tag", "night", "--description", "Loads"),
-        *("--retries", "2", "--retry-delay-seconds", "1.5", "--timeout-seconds", "60", "--path", "."),
+        *("--retries", "2", "--retry-delay-seconds", "1.5", "--timeout-seconds", "1m", "--path", "."),
     )
     assert found["status"] == "created"
     assert found["parameters"] == {"full": True, "day": "2026-11-21"}
@@ -65,9 +65,12 @@ def test_every_option(project: Project) -> None:
 
 def test_a_queue_that_is_made_is_said(project: Project) -> None:
     project.done("work-pool", "create", "above")
-    said = project.done("deploy", FLOW, "-p", "above", "-q", "high").stdout
-    assert "Work queue 'high' was made in work pool 'above'." in said
-    assert "was made" not in project.done("deploy", FLOW, "-p", "above", "-q", "high").stdout
+    said = project.done("deploy", FLOW, "-p", "above", "-q", "high").stderr
+    assert said == "Work queue 'high' was made in work pool 'above'.\n"
+    assert project.done("deploy", FLOW, "-p", "above", "-q", "high").stderr == ""
+    answer = project.done("deploy", FLOW, "-p", "above", "-q", "low", "-o", "json")
+    assert answer.json["work_queue_name"] == "low"
+    assert answer.stderr == "Work queue 'low' was made in work pool 'above'.\n"
 
 
 def test_again_updates_in_place(project: Project) -> None:
@@ -117,7 +120,7 @@ def test_code_that_is_only_on_the_consumers_hosts(project: Project) -> None:
         (("flows/etl.py",), ("is not of the form",)),
         (("no_such_package.jobs:load",), ("there is no module 'no_such_package'",)),
         ((FLOW, "--path", "none"), ("none does not exist here",)),
-        (("--command", "no-such-program"), ("the program no-such-program was not found",)),
+        (("--command", "exit 3"), ("Command 'exit 3' cannot be used: the program exit was not found", "sh -c")),
         (("--command", "./flows/etl.py"), ("is not executable",)),
         ((FLOW, "--param", "dya=1"), ("'dya' is not known (did you mean 'day'?)", "day (required), source, full")),
         ((FLOW, "-p", "above"), ("Work pool 'above' was not found", "work-pool create above")),
@@ -149,7 +152,9 @@ def test_refused_and_nothing_changed(
         (("--command", "echo 'open"), "No closing quotation"),
         (("--command", " "), "it is empty"),
         ((FLOW, "--retries", "-1"), "-1"),
-        ((FLOW, "--timeout-seconds", "0"), "0"),
+        ((FLOW, "--timeout-seconds", "0"), "give more than 0"),
+        ((FLOW, "--timeout-seconds", "soon"), "is not a duration"),
+        ((FLOW, "--retry-delay-seconds", "-1s"), "is not a duration"),
     ],
 )
 def test_wrong_usage(project: Project, server_connection: redis.Redis, words: tuple[str, ...], message: str) -> None:

@@ -86,6 +86,16 @@ def test_one_fault_and_nothing_is_deployed(
     assert f"code/{message}" in told
 
 
+def test_every_deployment_with_a_fault_is_told(project: Project, server_connection: redis.Redis) -> None:
+    text = TWO.replace("etl.py:load", "no.py:f", 1).replace("name: above, job", "name: below, job")
+    project.write("code/deployment.yaml", text)
+    with unchanged(server_connection):
+        told = project.refused("deploy", "-f", "code/deployment.yaml")
+    assert "code/deployment.yaml:2: Entrypoint 'no.py:f' cannot be used" in told
+    assert "code/deployment.yaml:8: Work pool 'below' was not found" in told
+    assert told.count("Nothing was changed.") == 1
+
+
 def test_a_file_that_is_not_there(project: Project) -> None:
     assert "none.yaml cannot be read: No such file" in project.refused("deploy", "-f", "none.yaml")
 

@@ -81,6 +81,10 @@ def test_its_own_queue_is_made_again(project: Project, client: Client) -> None:
         (("nightly", "-p", "day=1", "--start-in", "soon"), 2, ("is not a duration",)),
         (("nightly", "-p", "day=1", "--priority", "0"), 2, ("0",)),
         (("nightly", "-p", "day=1", "--name", ""), 2, ("1 to 200 characters",)),
+        (("nightly", "-p", "day=1", "--idempotency-key", ""), 2, ("'--idempotency-key': it is empty",)),
+        (("load", "-p", "day=1"), 1, ("Deployment 'load' was not found", "Did you mean load/nightly?")),
+        (("load/nihgtly", "-p", "day=1"), 1, ("Did you mean load/nightly?",)),
+        (("nihgtly", "-p", "day=1"), 1, ("Did you mean load/nightly?",)),
     ],
 )  # fmt: skip
 def test_refused(

@@ -148,3 +148,30 @@ def test_why_names_the_holders(project: Project, client: Client, submit: Submit)
         assert "1 of 1 slots used" in shown
         assert "The slots are held by:" in shown
         assert holder in shown
+
+
+def test_ls_of_a_queue_that_is_not_there(project: Project, client: Client, submit: Submit) -> None:
+    assert project.json("flow-run", "ls", "--pool", "p", "--queue", "busy") == []
+    assert "Work queue 'bsuy' was not found in work pool 'p'" in project.refused(
+        "flow-run", "ls", "--pool", "p", "--queue", "bsuy"
+    )
+    assert project.json("flow-run", "ls", "--queue", "bsuy") == [], "some pool may have it tomorrow"
+    run = submit("p", "busy")
+    client.run(runs.cancel("p", run))
+    client.run(queues.delete("p", "busy"))
+    assert [found["id"] for found in project.json("flow-run", "ls", "--pool", "p", "--queue", "busy")] == [run]
+    assert project.json("flow-run", "ls", "--pool", "p", "--queue", "busy", "--state", "RUNNING") == []
+
+
+def test_why_lists_each_holder_once(project: Project, client: Client, submit: Submit) -> None:
+    project.write("slow.py", "import time\ndef slow():\n    time.sleep(600)\n")
+    client.run(pools.set_limit("p", 1))
+    client.run(queues.set_limit("p", "busy", 1))
+    holder = project.json("run", "slow.py:slow", "--pool", "p", "-q", "busy")["id"]
+    with project.agent("p"):
+        poll_until(lambda: client.run(runs.read("p", holder)).state is State.RUNNING, 20, "the run is RUNNING")
+        waiting = submit("p", "busy")
+        assert {"pool-limit", "queue-limit"} <= {
+            reason["code"] for reason in project.json("flow-run", "why", waiting)["reasons"]
+        }
+        assert project.done("flow-run", "why", waiting).stdout.count(holder) == 1

@@ -23,25 +23,39 @@ def pool(client: Client) -> str:
     return client.run(pools.create(LONG)).id
 
 
-def test_a_terminal_gets_a_drawn_table_that_cuts_nothing(project: Project, pool: str) -> None:
-    code, shown = in_terminal(project, *LS)
+def test_a_terminal_gets_a_drawn_table_that_breaks_between_words_only(project: Project, client: Client) -> None:
+    pool = client.run(pools.create("above-ground")).id
+    code, shown = in_terminal(project, *LS, columns=86)
     assert code == 0
     assert "\x1b[1m" in shown
     assert "─" in shown
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
-    assert max(map(len, lines)) <= 60
-    # Folded, not cut: each column, read downwards, is whole.
+    assert max(map(len, lines)) <= 86
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.count("│") > 2]
-    columns = ["".join(column) for column in zip(*cells, strict=True)]
-    assert LONG in columns[0]
-    assert pool in columns[2]
+    assert cells[-1] == ["above-ground", "agent", pool, "-", "0", "0"]
+    assert "Concurrency limit" not in shown, "its heading is what gave way"
     assert "…" not in shown
 
 
-def test_no_color(project: Project, pool: str) -> None:
+def test_a_terminal_that_is_too_narrow_gets_whole_names_and_ids(
+    project: Project, client: Client, submit: Submit, pool: str
+) -> None:
+    code, shown = in_terminal(project, *LS)
+    assert code == 0
+    assert shown.splitlines()[1].split() == [LONG, "agent", pool, "-", "0", "0"]
+    client.run(pools.create("p"))
+    run = submit("p", name="quick-brown-fox")
+    _, shown = in_terminal(project, "flow-run", "ls")
+    assert run in shown
+    assert "quick-brown-fox" in shown
+
+
+def test_no_color(project: Project, client: Client) -> None:
+    pool = client.run(pools.create("p")).id
     _, shown = in_terminal(project, *LS, NO_COLOR="1")
+    assert "─" in shown
     assert "\x1b[3" not in shown  # no colour; bold is not one
-    assert pool[:5] in shown
+    assert pool in shown
 
 
 def test_a_pipe_gets_plain_columns_as_wide_as_they_are(project: Project, pool: str) -> None:
@@ -90,6 +104,23 @@ def test_a_reader_that_goes_away_is_no_error(project: Project, pool: str) -> Non
     )  # fmt: skip
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_closed_stdout_is_no_error(project: Project, client: Client) -> None:
+    def typed(words: str) -> tuple[int, bytes]:
+        done = subprocess.run(
+            ["sh", "-c", f"exec {sys.executable} -m dispatcher {words}"],
+            cwd=project.folder, env=project.environment(), stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    assert typed("work-pool create p >&-") == (1, b"")
+    assert client.run(pools.names()) == ["p"], "it was done nevertheless"
+    for words in ("work-pool ls >&-", "work-pool ls <&- >&-", "work-pool ls >&- 2>&-", "--help >&-"):
+        assert typed(words) == (1, b""), words
+    code, stderr = typed("work-pool delete p <&- >&-")
+    assert (code, b"give --yes" in stderr) == (1, True)
+    assert typed("agent start --pool p --run-once --hide-welcome >&-")[0] == 0, "it has nothing to print"
 
 
 def test_a_stream_that_cannot_hold_every_letter(project: Project, client: Client) -> None:

@@ -64,7 +64,7 @@ def test_a_command_and_its_parameters(project: Project) -> None:
 def test_retries(project: Project) -> None:
     project.write("again.py", "import os\ndef f():\n    assert int(os.environ['DISPATCHER_RUN_ATTEMPT']) == 3\n")
     with project.agent():
-        run = project.json("run", "again.py:f", "--retries", "2", "--retry-delay-seconds", "0.01", "--watch")
+        run = project.json("run", "again.py:f", "--retries", "2", "--retry-delay-seconds", "PT0.01S", "--watch")
     assert (run["state"], run["attempts"]) == ("COMPLETED", 3)
 
 

@@ -88,9 +88,13 @@ def test_pause_with_a_note_and_resume(project: Project, client: Client) -> None:
     paused = project.json("work-pool", "inspect", "p")
     assert (paused["is_paused"], paused["note"], paused["status"]) == (True, "moving", "paused")
     assert "paused (moving)" in project.done("work-pool", "inspect", "p").stdout
+    assert project.json("work-pool", "pause", "p")["note"] == "moving", "kept"
+    assert project.json("work-pool", "pause", "p", "--note", "")["note"] == ""
+    project.done("work-pool", "pause", "p", "--note", "moving")
     resumed = project.json("work-pool", "resume", "p")
     assert (resumed["is_paused"], resumed["note"]) == (False, "")
-    assert project.json("work-pool", "pause", "p")["is_paused"]
+    paused = project.json("work-pool", "pause", "p")
+    assert (paused["is_paused"], paused["note"]) == (True, "")
 
 
 def test_update_changes_only_what_is_given(project: Project, client: Client) -> None:

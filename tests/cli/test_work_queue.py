@@ -77,6 +77,7 @@ def test_every_command_takes_an_id(project: Project, client: Client) -> None:
     assert project.json("work-queue", "inspect", found, *IN_P)["name"] == "high"
     assert project.json("work-queue", "preview", found, *IN_P) == []
     assert project.json("work-queue", "pause", found, *IN_P, "--note", "hm")["note"] == "hm"
+    assert project.json("work-queue", "pause", found, *IN_P)["note"] == "hm", "kept"
     assert not project.json("work-queue", "resume", found, *IN_P)["is_paused"]
     assert project.json("work-queue", "update", found, *IN_P, "--description", "x", "-l", "2")["description"] == "x"
     assert project.json("work-queue", "set-concurrency-limit", found, "0", *IN_P)["concurrency_limit"] == 0
@@ -119,7 +120,7 @@ def test_delete_says_what_becomes_of_waiting_runs(project: Project, client: Clie
     assert (moved["moved_runs"], moved["cancelled_runs"]) == (1, 0)
     assert project.json("work-queue", "inspect", "default", *IN_P)["counts"]["scheduled"] == 1
     said = project.done("work-queue", "delete", "b", *IN_P, "--yes", "--cancel-runs").stdout
-    assert said == "Work queue 'b' of work pool 'p' is deleted. 1 waiting runs were cancelled.\n"
+    assert said == "Work queue 'b' of work pool 'p' is deleted. 1 waiting run was cancelled.\n"
     assert "exclude each other" in project.refused(
         *("work-queue", "delete", "default", *IN_P, "--yes", "--cancel-runs", "--move-to", "b"), code=2
     )

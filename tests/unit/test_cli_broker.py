@@ -39,6 +39,9 @@ def test_start_status_stop(home: Path) -> None:
 
     stopped = typed("stop")
     assert (stopped.exit_code, "is stopped" in stopped.stdout) == (0, True)
+    assert json.loads(typed("stop", "-o", "json").stdout) == told | {
+        "running": False, "url": None, "pid": None, "version": None,
+    }  # fmt: skip
     again = typed("stop")
     assert (again.exit_code, "was not running" in again.stdout) == (0, True)
 

@@ -5,7 +5,7 @@ import math
 import click
 import pytest
 
-from cli.types import DURATION, HOURS, TIME, Duration, Hours, Time
+from cli.types import DURATION, HOURS, POSITIVE_DURATION, TIME, Duration, Hours, Time
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 
@@ -75,9 +75,16 @@ def test_times_beyond_what_is_kept(text: str) -> None:
 def test_hours() -> None:
     assert [read(HOURS, text) for text in ("0", "1", "0.25", "48")] == [0, HOUR, 15 * MINUTE, 48 * HOUR]
     for text in ("-1", "nan", "inf", "x", "", str(math.pi * 1e9)):
-        with pytest.raises(click.BadParameter, match="is not a number of hours"):
+        with pytest.raises(click.BadParameter, match="is not a number of hours from 0 to 438000"):
             read(HOURS, text)
 
 
 def test_a_default_that_is_a_number_already() -> None:
     assert [kind.convert(5, None, None) for kind in (DURATION, TIME, HOURS)] == [5, 5, 5]
+
+
+def test_the_least_duration() -> None:
+    assert read(POSITIVE_DURATION, "0.5") == 500
+    for text in ("0", "0s", "0.0001"):
+        with pytest.raises(click.BadParameter, match="is too short: give more than 0"):
+            read(POSITIVE_DURATION, text)

@@ -79,7 +79,7 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
         ),
         (
             "entrypoint: a.py:f\nwork_pool: {job_variables: {env: {PORT: 80}}}\n",
-            "deployment.yaml:2: work_pool.job_variables.env.PORT: input should be a valid string, found 80: put it",
+            "deployment.yaml:2: work_pool.job_variables.env.PORT: text is wanted, found 80: put it in",
         ),
         ("entrypoint: a.py:f\nname: a\nname: b\n", "deployment.yaml:3: the key 'name' stands here twice"),
         ("entrypoint: a.py:f\nparameters: {a: 1, a: 2}\n", "deployment.yaml:2: the key 'a' stands here twice"),
@@ -87,22 +87,27 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
         ("entrypoint: a.py:f\nparameters:\n  day: 2026-11-21\n", "deployment.yaml:3: '2026-11-21' is of a type that"),
         ("entrypoint: a.py:f\nparameters: {x: .nan}\n", "deployment.yaml:2: '.nan' is of a type that JSON does not"),
         ("entrypoint: a.py:f\nparameters: {x: !!python/name:os.system }\n", "deployment.yaml:2: not valid YAML: could"),
-        ("entrypoint: a.py:f\nretries: many\n", "deployment.yaml:2: retries: input should be a valid integer"),
-        ("entrypoint: a.py:f\nretries: -1\n", "deployment.yaml:2: retries: input should be greater than or equal to 0"),
-        ("entrypoint: a.py:f\nretries: true\n", "deployment.yaml:2: retries: input should be a valid integer"),
-        ("entrypoint: a.py:f\ntags: etl\n", "deployment.yaml:2: tags: input should be a valid list, found 'etl'"),
+        ("entrypoint: a.py:f\nretries: many\n", "deployment.yaml:2: retries: a whole number is wanted, found \"many\""),
+        ("entrypoint: a.py:f\nretries: -1\n", "deployment.yaml:2: retries: at least 0 is wanted, found -1"),
+        ("entrypoint: a.py:f\nretries: true\n", "deployment.yaml:2: retries: a whole number is wanted, found true"),
+        ("entrypoint: a.py:f\ntags: etl\n", "deployment.yaml:2: tags: a list is wanted, found \"etl\""),
+        ("entrypoint: a.py:f\nwork_pool: above\n", 'deployment.yaml:2: work_pool: a mapping is wanted, found "above"'),
+        ("entrypoint: a.py:f\nwork_pool:\n", "deployment.yaml:2: work_pool: a mapping is wanted, found nothing"),
+        ("entrypoint: a.py:f\nparameters: [1]\n", "deployment.yaml:2: parameters: a mapping is wanted, found [1]"),
+        ("entrypoint: a.py:f\ntimeout_seconds: 0\n", "deployment.yaml:2: timeout_seconds: more than 0 is wanted"),
+        ("entrypoint: a.py:f\ntimeout_seconds: 5m\n", "timeout_seconds: a number is wanted, found \"5m\""),
         ("entrypoint: a.py:f\nschedules:\n  - cron: '* * * * *'\n", "deployment.yaml:2: schedules come with the next"),
         ("entrypoint: [a\nname: b\n", "deployment.yaml:2: not valid YAML"),
         ("entrypoint: a\n\tname: b\n", "deployment.yaml:2: not valid YAML"),
         ("name: a\n", "deployment.yaml:1: give either an entrypoint or a command"),
         ("entrypoint: a.py:f\ncommand: [x]\n", "deployment.yaml:1: give either an entrypoint or a command"),
-        ("command: []\n", "deployment.yaml:1: command: list should have at least 1 item"),
+        ("command: []\n", "deployment.yaml:1: command: at least one item is wanted"),
         ("", "deployment.yaml:1: a deployment is a mapping"),
         ("- entrypoint: a\n", "deployment.yaml:1: a deployment is a mapping"),
         ("deployments: []\n", "deployment.yaml:1: a list of deployments is wanted"),
         ("deployments: {a: b}\n", "deployment.yaml:1: a list of deployments is wanted"),
         ("deployments:\n  - entrypoint: a.py:f\ntags: [x]\n", "deployment.yaml:3: 'tags' must stand in one of the"),
-        ("deployments:\n  - nothing\n", "deployment.yaml:2: "),
+        ("deployments:\n  - nothing\n", "deployment.yaml:2: the deployment: a mapping is wanted, found \"nothing\""),
         ("a: &a\n  b: *a\n", "deployment.yaml:1: not valid YAML: a value contains itself"),
         ("entrypoint: a\n---\nentrypoint: b\n", "deployment.yaml:2: not valid YAML"),
     ],
@@ -123,6 +128,12 @@ def test_every_fault_at_once(tmp_path: Path) -> None:
         "deployment.yaml:5",
         "deployment.yaml:6",
     ]
+
+
+def test_what_is_no_yaml_is_told_alone(tmp_path: Path) -> None:
+    told = refused(tmp_path, "entrypoint: a.py:f\ntags: [etl\nretries: 1\n").splitlines()[1:]
+    assert len(told) == 1
+    assert "not valid YAML" in told[0]
 
 
 def test_a_few_lines_cannot_fill_the_memory(tmp_path: Path) -> None:

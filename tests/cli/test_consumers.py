@@ -1,0 +1,27 @@
+"""`dispatcher agent ls` and `worker ls`: what people and programs are shown."""
+
+import pytest
+
+from cli import consumers
+from dispatcher.client import Client
+from dispatcher.ops import pools
+from tests.cli.project import Project
+from tests.polling import poll_until
+
+
+@pytest.mark.parametrize(
+    ("selector", "shown"),
+    [("*", "all queues"), ("=a,b", "a, b"), ("=default", "default"), ("^dev-", "dev-*"), ("^a,b-", "a*, b-*")],
+)
+def test_what_a_consumer_serves_in_words(selector: str, shown: str) -> None:
+    assert consumers.served(selector) == shown
+
+
+def test_ls(project: Project, client: Client) -> None:
+    client.run(pools.create("p"))
+    with project.agent("p", "-m", "dev-", "--prefetch-seconds", "1m"):
+        poll_until(lambda: project.json("agent", "ls") != [], 20, "the agent is listed")
+        [row] = project.json("agent", "ls", "--pool", "p")
+        assert (row["serves"], row["prefetch_seconds"]) == ("^dev-", 60)
+        assert "  dev-*  " in project.done("agent", "ls").stdout
+        assert project.json("worker", "ls") == []
