@@ -44,7 +44,7 @@ def pool(pool: str) -> str:
 
 
 def state(pool: str) -> str:
-    """Hash: last_ms (when a script last ran), hold_ms (no lease is reaped before)."""
+    """Hash: last_ms (when a script last looked at the clock), hold_ms (no lease is reaped before)."""
     return _of(pool, "state")
 
 
