@@ -15,6 +15,8 @@ from cli.types import DURATION
 from dispatcher.models.pools import DEFAULT_LEASE_MS
 from dispatcher.ops import pools, previews
 
+LONGEST_STOP_S = 40.0  # how long a deletion waits for consumers to stop what they run: their grace and more
+
 
 @click.group()
 def work_pool() -> None:
@@ -273,7 +275,7 @@ def delete(name: str, yes: bool, cancel_runs: bool, output: str) -> None:
     with connected() as client:
         client.run(pools.read(name))
         confirm(f"Delete work pool {name!r} with its queues, deployments and the records of its runs?", yes=yes)
-        cancelled = client.run(pools.delete(name, cancel_runs=cancel_runs))
+        cancelled = client.run(pools.delete(name, cancel_runs=cancel_runs, longest_wait_s=LONGEST_STOP_S))
     runs_were = "run was" if cancelled == 1 else "runs were"
     done = f" {cancelled} unfinished {runs_were} cancelled." if cancelled else ""
     render.outcome(

@@ -173,7 +173,6 @@ REASONS: dict[str, type[DispatcherError]] = {
     "POOLEXISTS": PoolExists,
     "POOLBUSY": PoolHasRuns,
     "DELETING": PoolBeingDeleted,
-    "STOPPING": PoolRunsStopping,
     "POOLTYPE": PoolTypeDiffers,
     "NOQUEUE": QueueNotFound,
     "QUEUEEXISTS": QueueExists,

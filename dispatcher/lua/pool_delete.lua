@@ -5,9 +5,9 @@
 -- KEYS[1] pool: hash
 -- ARGV[2] whether unfinished runs may be cancelled
 -- Returns: deleted cancelled:int left:int
+-- Returns: stopping cancelled:int held:int
 -- Returns: NOPOOL
 -- Returns: POOLBUSY unfinished:int
--- Returns: STOPPING held:int
 -- Twice: goes on; once the pool is gone it answers NOPOOL
 -- Cost: O(log N) for each of at most 100 waiting and all held runs; the last step O(queues + consumers)
 if not pool.exists then return { 'NOPOOL' } end
@@ -33,7 +33,7 @@ local cancelled = drained
 for _, id in ipairs(held) do cancelled = cancelled + (ask_to_stop(read_run(id)) and 1 or 0) end
 settle(1)
 if waiting > drained then return { 'deleted', cancelled, 1 } end
-if call('ZCARD', LEASES) > 0 then return { 'STOPPING', call('ZCARD', LEASES) } end
+if call('ZCARD', LEASES) > 0 then return { 'stopping', cancelled, call('ZCARD', LEASES) } end
 local finished = call('ZRANGE', BY_START, 0, 99)
 for _, id in ipairs(finished) do erase(read_run(id)) end
 if call('EXISTS', BY_START) == 1 then return { 'deleted', cancelled, 1 } end

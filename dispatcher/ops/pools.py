@@ -6,9 +6,12 @@ slot than the pool, so it is written by a second call: it may lag behind a crash
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import BadValue, PoolExists, PoolNotFound
+from dispatcher.errors import BadValue, PoolExists, PoolNotFound, PoolRunsStopping
 from dispatcher.ids import new_id
 from dispatcher.models import Pool
 from dispatcher.models.pools import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, POOL_TYPES
@@ -153,29 +156,45 @@ def tick(name: str) -> Call[bool]:
     )
 
 
-def delete(name: str, *, cancel_runs: bool = False) -> Flow[int]:
+def delete(name: str, *, cancel_runs: bool = False, longest_wait_s: float = 0) -> Flow[int]:
     """Deletes the pool with all that is kept of it; returns how many unfinished runs were cancelled.
 
-    Raises `PoolNotFound`; `PoolHasRuns` when there are unfinished runs and `cancel_runs` is not set; `PoolRunsStopping`
-    when runs that were asked to stop are still held: the pool takes no more work, and `delete` has to be called again.
+    Held runs are asked to stop, and waited for at most so long. Raises `PoolNotFound`; `PoolHasRuns` when there are
+    unfinished runs and `cancel_runs` is not set; `PoolRunsStopping` when the wait was too short: the pool takes no more
+    work, and `delete` has to be called again.
     """
-    cancelled, is_begun = 0, False
-    decode = expect("deleted", pool=name)
     key = keyspace.pool(keyspace.checked_name("Work pool", name))
+    cancelled, is_begun, end_s = 0, False, time.monotonic() + longest_wait_s
+
+    def step(reply: list[Any]) -> tuple[int, int, int]:
+        if reply[0] == "stopping":
+            return int(reply[1]), 0, int(reply[2])
+        more, left = expect("deleted", pool=name)(reply)
+        return int(more), int(left), 0
+
     while True:
         try:
-            cancelled_now, left = yield from Call("pool_delete", (key,), (int(cancel_runs),), decode)
+            more, left, held = yield from Call("pool_delete", (key,), (int(cancel_runs),), step)
         except PoolNotFound:  # a crash or a lost reply may have left it in the directories
             yield from _forget(name)
             if is_begun:  # the last step was taken, and its reply lost
                 return cancelled
             raise
-        is_begun = True
-        cancelled += int(cancelled_now)
-        if not int(left):
+        is_begun, cancelled = True, cancelled + more
+        if held:
+            if time.monotonic() >= end_s:
+                raise PoolRunsStopping(pool=name, found=held)
+            yield from _next_event(name)
+        elif not left:
             break
     yield from _forget(name)
     return cancelled
+
+
+def _next_event(name: str) -> Call[None]:
+    """Waits until something happens in the pool, at most a second."""
+    args = ("COUNT", 1, "BLOCK", 1000, "STREAMS", keyspace.events(name), "$")
+    return Call("XREAD", (), args, optional, waits_ms=1000)
 
 
 def _forget(name: str) -> Flow[None]:
