@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from agent import identity, succession
 from agent.clock import now_s
+from agent.echo import Echo
 from agent.execution import Execution, Surroundings
 from agent.heartbeat import Pulse
 from agent.infrastructure.process import ProcessInfrastructure
@@ -39,6 +40,7 @@ T = TypeVar("T")
 Opening = Callable[[Patience, Options], Awaitable[Pool]]  # finds or makes the pool, or raises why it cannot be served
 _LISTEN_MS = 30_000
 _LATE_S = 0.5  # after which a claim's answer is old
+_SHORTEST_LOOK_S = 1.0  # without having been woken
 _POOL_LOOK_S = 5.0  # between two looks for a pool that was deleted
 _FAREWELL_S = 5.0  # how long Redis is waited for at the end when it is away or a second signal came
 _LAST_ANSWER_S = 2.0  # how long an answer that is on its way is waited for when a signal comes
@@ -108,8 +110,9 @@ class ConsumerLoop:
         self._client = client
         self._patience = patience
         self._infrastructure = ProcessInfrastructure({succession.VARIABLE: me.id}, me.host)
-        echo = _shown if options.is_output_shown else None
-        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, echo)
+        self._echo = Echo(sys.stdout.fileno()) if options.is_output_shown and sys.stdout is not None else None
+        show = None if self._echo is None else self._echo.show
+        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, show)
         self._loop = asyncio.get_running_loop()
         self._pulse = Pulse(pulse_client, me.pool, me.id, self._loop.call_soon_threadsafe, self._on_unknown)
         self._executions: dict[asyncio.Task[None], Execution] = {}
@@ -139,6 +142,8 @@ class ConsumerLoop:
         finally:
             self._pulse.stop()
             self._infrastructure.close()
+            if self._echo is not None:
+                self._echo.close()
 
     async def _register(self, predecessors: Sequence[str] = ()) -> int:
         lease_ms, returned = await self._patience.run(lambda: consumers.register(self._me, predecessors))
@@ -170,6 +175,11 @@ class ConsumerLoop:
             except PoolNotFound as error:
                 self._miss_pool(error)
                 look_in_s = _spread(_POOL_LOOK_S)
+            except Exception:  # a run that cannot be read must not end one consumer after the other
+                if self._must_register:
+                    raise
+                _log.exception("What a claim gave could not be taken; claiming goes on:")
+                look_in_s = _spread(_SHORTEST_LOOK_S)
             if claim and claim.runs:
                 continue
             if self._options.is_run_once:
@@ -245,7 +255,7 @@ class ConsumerLoop:
         """When to look without having been woken: exactly, for the pool's timer; else spread, as a safety net."""
         if claim.is_timer:
             return claim.block_ms / 1000
-        return _spread(min(claim.block_ms / 1000, self._options.query_s))
+        return max(_SHORTEST_LOOK_S, _spread(min(claim.block_ms / 1000, self._options.query_s)))
 
     async def _stirred(self, longest_s: float | None) -> None:
         try:
@@ -276,6 +286,10 @@ class ConsumerLoop:
                 self._stir.set()
                 await self._patience.pause(pause_s)
             except BrokerRefused:  # the claim is refused as well, and says so
+                await asyncio.sleep(pause_s)
+            except Exception:  # noqa: BLE001 - without a doorbell new work and cancellations would wait for a look
+                _log.exception("Listening failed because of a bug; it goes on:")
+                self._stir.set()
                 await asyncio.sleep(pause_s)
             else:
                 pause_s = 0.05
@@ -356,12 +370,3 @@ class ConsumerLoop:
 def _spread(seconds: float) -> float:
     """About as long, so that many consumers do not look at the same moment."""
     return seconds * random.uniform(0.8, 1.2)
-
-
-def _shown(line: str) -> None:
-    """A line of a run's output, on this process's own."""
-    try:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-    except (OSError, ValueError):  # nobody reads it any more
-        pass
