@@ -20,6 +20,7 @@ from dispatcher.states import HELD, TERMINAL, State
 
 SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
 PAGE = 100
+WHOLE_PAGE = 10  # runs read at once with input and result, some hundred KB each at most
 SHORTEST_ID = 4
 MAX_INPUT_DEPTH = 100  # json reads far less deep than it writes
 MAX_INPUT_BYTES = 512 * 1024
@@ -96,15 +97,16 @@ def _submitted(flat: list[str | int]) -> list[Submitted]:
     return [Submitted(str(run), bool(new)) for run, new in zip(flat[::2], flat[1::2], strict=True)]
 
 
-def read_many(pool: str, ids: Sequence[str]) -> Call[list[Run]]:
-    """The runs with these ids (at most 100); ones that do not exist are left out."""
+def read_many(pool: str, ids: Sequence[str], *, is_whole: bool = True) -> Call[list[Run]]:
+    """The runs with these ids (at most 100); ones that do not exist are left out. Not whole: without input and
+    result, which can be large."""
     decode = expect("runs", pool=pool)
 
     def runs(reply: list[object]) -> list[Run]:
         now, *rows = decode(reply)
         return [run_from(pool, row, int(now)) for row in rows if row[1]]
 
-    return Call("run_read", (keyspace.pool(pool),), tuple(ids), runs)
+    return Call("run_read", (keyspace.pool(pool),), (int(is_whole), *ids), runs)
 
 
 def read(pool: str, run: str) -> Flow[Run]:
@@ -127,14 +129,13 @@ def find(text: str) -> Flow[Run]:
     if matches:
         return matches[0]
     for pool in names:
-        for run in (yield from _matching(pool, text)):
-            matches.append(run)
+        matches += yield from _matching(pool, text)
     if not matches:
         raise RunNotFound(run=text)
     if len(matches) > 1:
         shown = ", ".join(f"{run.id} ({run.name})" for run in matches[:5])
         raise AmbiguousName(noun="Flow run", name=text, found=f"{len(matches)} runs match: {shown}")
-    return matches[0]
+    return (yield from read(matches[0].pool, matches[0].id))
 
 
 def _matching(pool: str, text: str) -> Flow[list[Run]]:
@@ -144,7 +145,7 @@ def _matching(pool: str, text: str) -> Flow[list[Run]]:
         ids = yield from _page(keyspace.runs_by_start(pool), start)
         if not ids:
             return found
-        runs = yield from read_many(pool, ids)
+        runs = yield from read_many(pool, ids, is_whole=False)
         # A stray "" or "0" must not mean the only run there is.
         begins = text.upper() if len(text) >= SHORTEST_ID else "no id begins so"
         found += [run for run in runs if run.name == text or run.id.startswith(begins)]
@@ -165,7 +166,10 @@ def list_pool(
     due_after_ms: int | None = None,
     most: int = 50,
 ) -> Flow[list[Run]]:
-    """Runs of the pool by expected start, latest first, at most `most`. Empty filters match everything."""
+    """Runs of the pool by expected start, latest first, at most `most`. Empty filters match everything.
+
+    When there are more, and only finished states are asked for: those that ended last.
+    """
     keys = [keyspace.runs_of(pool, deployment)] if deployment else [keyspace.runs_by_start(pool)]
     if states and not deployment and states <= TERMINAL:
         keys = [keyspace.runs_finished(pool, state) for state in sorted(states)]
@@ -178,7 +182,7 @@ def list_pool(
             ids = yield from _page(key, start)
             if not ids:
                 break
-            for run in (yield from read_many(pool, ids)):
+            for run in (yield from read_many(pool, ids, is_whole=False)):
                 if (
                     (not states or run.state in states)
                     and (not queue or run.queue == queue)
@@ -188,7 +192,11 @@ def list_pool(
                     found.append(run)
                     wanted -= 1
             start += PAGE
-    return sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:most]
+    chosen = sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:most]
+    whole: list[Run] = []
+    for place in range(0, len(chosen), WHOLE_PAGE):
+        whole += yield from read_many(pool, [run.id for run in chosen[place : place + WHOLE_PAGE]])
+    return whole
 
 
 def cancel(pool: str, run: str, *, force: bool = False) -> Call[State]:
