@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -60,6 +64,22 @@ def test_no_wait_between_two_looks_is_so_short_that_it_never_ends(scene: Scene) 
         poll_until(lambda: facts()["server_time_usec"] / 1e6 > end_s, 5, "one and a half seconds have passed")
         claims = facts()["cmdstat_evalsha"]["calls"] - first["cmdstat_evalsha"]["calls"]
     assert claims < 30
+
+
+def test_whoever_reads_its_output_holds_nobody_up(scene: Scene) -> None:
+    loud = scene.submit(command=(sys.executable, "-c", "for _ in range(3000): print('x' * 100)"))
+    argv = [sys.executable, "-m", "dispatcher", "--redis-url", scene.url, "worker", "start", "--pool", POOL]
+    environment = {**os.environ, "TMPDIR": str(scene.temporary)}
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=scene.folder, env=environment
+    ) as worker:
+        try:
+            assert scene.finished(loud).state is State.COMPLETED
+            assert len(scene.log(loud)) == 3000
+            worker.send_signal(signal.SIGTERM)
+            assert worker.wait(PATIENCE_S) == 0
+        finally:
+            worker.kill()
 
 
 class Bell(AsyncClient):
