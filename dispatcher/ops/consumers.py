@@ -8,7 +8,7 @@ from typing import Any
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, expect
 from dispatcher.models import Consumer
-from dispatcher.ops.reading import consumer_from, optional
+from dispatcher.ops.reading import consumer_from
 
 
 def register(consumer: Consumer, predecessors: Sequence[str] = ()) -> Call[tuple[int, int]]:
@@ -77,6 +77,3 @@ def listen(pool: str, consumer: str, *, waits_ms: int) -> Call[str | None]:
         lambda reply: str(reply[1]) if reply else None,
         waits_ms=max(1, waits_ms),
     )
-
-
-__all__ = ["leave", "list_all", "listen", "optional", "register"]

@@ -14,7 +14,7 @@ from dispatcher import keyspace
 from dispatcher.call import Arg, Call, expect
 from dispatcher.models import Claim, Claimed, Heartbeat, Outcome, RunInput
 from dispatcher.ops.reading import optional
-from dispatcher.states import State
+from dispatcher.states import State, known
 
 MAX_CLAIM = 64
 LOG_LINES = 10_000  # kept per run, the newest
@@ -60,7 +60,7 @@ def start(pool: str, consumer: str, run: str, epoch: int, *, pid: int) -> Call[S
     """
     decode = expect("started", pool=pool, run=run, epoch=epoch)
     return Call(
-        "lease_start", (keyspace.pool(pool),), (consumer, run, epoch, pid), lambda reply: State(decode(reply)[0])
+        "lease_start", (keyspace.pool(pool),), (consumer, run, epoch, pid), lambda reply: known(decode(reply)[0])
     )
 
 

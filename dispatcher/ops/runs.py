@@ -13,10 +13,10 @@ from typing import Any
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound
-from dispatcher.models import DEFAULT_PRIORITY, Deployment, LogLine, NewRun, Run, Submitted
+from dispatcher.models import Deployment, LogLine, NewRun, Run, Submitted
 from dispatcher.ops import pools, queues
 from dispatcher.ops.reading import fields, optional, run_from
-from dispatcher.states import HELD, TERMINAL, State
+from dispatcher.states import HELD, TERMINAL, State, known
 
 SUBMIT_BATCH = 100  # runs in one call, so that one script never holds the server for long
 PAGE = 100
@@ -215,7 +215,7 @@ def retry(pool: str, run: str) -> Call[State]:
 
 def _changed(command: str, pool: str, run: str, *args: Arg, **facts: object) -> Call[State]:
     decode = expect("changed", pool=pool, run=run, **facts)
-    return Call(command, (keyspace.pool(pool),), (run, *args), lambda reply: State(decode(reply)[0]))
+    return Call(command, (keyspace.pool(pool),), (run, *args), lambda reply: known(decode(reply)[0]))
 
 
 def delete(pool: str, run: str) -> Call[None]:
@@ -242,20 +242,3 @@ def log_lines(reply: list[Any]) -> list[tuple[str, LogLine]]:
     return [
         (entry, LogLine(int(of["ms"]), of["line"])) for entry, of in ((entry, fields(flat)) for entry, flat in reply)
     ]
-
-
-__all__ = [
-    "DEFAULT_PRIORITY",
-    "cancel",
-    "delete",
-    "find",
-    "list_pool",
-    "log_end",
-    "log_lines",
-    "logs",
-    "read",
-    "read_many",
-    "retry",
-    "submit",
-    "submit_deployed",
-]
