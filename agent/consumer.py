@@ -10,34 +10,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent import identity, succession
+from agent import joining, succession
 from agent.clock import now_s
 from agent.echo import Echo
 from agent.execution import Execution, Surroundings
 from agent.heartbeat import Pulse
 from agent.infrastructure.process import ProcessInfrastructure
+from agent.joining import Kind
 from agent.options import Options
 from agent.outcome import Stop
 from agent.patience import Patience
-from dispatcher import __version__
 from dispatcher.aio import AsyncClient
-from dispatcher.call import Flow
 from dispatcher.client import Client
 from dispatcher.errors import BrokerRefused, BrokerUnavailable, ConsumerUnknown, PoolNotFound
 from dispatcher.ids import new_id
-from dispatcher.models import Claim, Claimed, Consumer, Pool
-from dispatcher.ops import broker_facts, consumers, leases, pools
+from dispatcher.models import Claim, Claimed, Consumer
+from dispatcher.ops import consumers, leases
 
 T = TypeVar("T")
-Opening = Callable[[Patience, Options], Awaitable[Pool]]  # finds or makes the pool, or raises why it cannot be served
 _LISTEN_MS = 30_000
 _LATE_S = 0.5  # after which a claim's answer is old
 _SHORTEST_LOOK_S = 1.0  # without having been woken
@@ -47,56 +44,24 @@ _LAST_ANSWER_S = 2.0  # how long an answer that is on its way is waited for when
 _log = logging.getLogger("dispatcher.consumer")
 
 
-def serve(kind: str, options: Options, opening: Opening) -> int:
+def serve(kind: Kind, options: Options) -> int:
     """Runs an agent or worker until it is told to stop; returns the exit code. To be called in the main thread."""
-    return asyncio.run(_serve(kind, options, opening))
+    return asyncio.run(_serve(kind, options))
 
 
-async def _serve(kind: str, options: Options, opening: Opening) -> int:
+async def _serve(kind: Kind, options: Options) -> int:
     async with AsyncClient(options.url) as client:
         patience = Patience(client)
-        joining = asyncio.ensure_future(_introduced(kind, options, opening, patience))
+        introduction = asyncio.ensure_future(joining.introduced(kind, options, patience))
         for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, joining.cancel)
+            asyncio.get_running_loop().add_signal_handler(number, introduction.cancel)
         try:
-            me, predecessors = await joining
+            me, predecessors = await introduction
         except asyncio.CancelledError:
             return 0
         with Client(options.url) as pulse_client:
-            return await ConsumerLoop(me, options, client, patience, pulse_client).run(predecessors)
-
-
-async def _introduced(
-    kind: str, options: Options, opening: Opening, patience: Patience
-) -> tuple[Consumer, Sequence[str]]:
-    """This process as the pool will know it, and the ids of its dead predecessors."""
-    # A server that refuses (a wrong password) or must not be used is told at once; one that is away is waited for.
-    await patience.run(lambda: _entrusted(options), until_accepted=False)
-    pool = await opening(patience, options)
-    pid, host = os.getpid(), identity.host()
-    me = Consumer(
-        id=new_id(),
-        name=identity.default_name(kind) if options.name is None else identity.checked_name("Consumer", options.name),
-        pool=pool.name,
-        kind=kind,
-        type=pool.type,
-        host=host,
-        boot=identity.boot(),
-        pid=pid,
-        born_at_ms=identity.born_at_ms(pid),
-        version=__version__,
-        selector=options.selector,
-        prefetch_ms=0 if options.is_run_once else round(options.prefetch_s * 1000),
-        limit=options.limit,
-    )
-    rows = await patience.run(lambda: consumers.list_all(pool.name))
-    me = succession.named(me, rows, is_chosen=options.name is not None)
-    return me, succession.predecessors(me, rows)
-
-
-def _entrusted(options: Options) -> Flow[None]:
-    yield from broker_facts.check(allow_unsafe=options.allows_unsafe_broker)
-    yield from pools.names()
+            loop = ConsumerLoop(me, options, client, patience, pulse_client)
+            return await loop.run(predecessors, lambda: joining.settled(kind, options, patience, me))
 
 
 class ConsumerLoop:
@@ -125,17 +90,23 @@ class ConsumerLoop:
         self._outages = patience.outages  # when the doorbell's connection was made
         self._listening: asyncio.Task[None] | None = None
 
-    async def run(self, predecessors: Sequence[str]) -> int:
+    async def run(
+        self, predecessors: Sequence[str], settle: Callable[[], Coroutine[Any, Any, Consumer]] | None = None
+    ) -> int:
+        """`settle` is called once this consumer is registered: whatever it raises, the pool is left."""
         for number in (signal.SIGINT, signal.SIGTERM):
             self._loop.add_signal_handler(number, self._on_signal)
         try:
             lease_ms = await self._unless_signalled(self._register(predecessors))
             if lease_ms is None:
                 return 0
-            self._pulse.start(lease_ms)
-            self._listen_anew()
             try:
-                await self._take()
+                me = await self._unless_signalled(settle()) if settle is not None else self._me
+                if me is not None:
+                    self._me = me
+                    self._pulse.start(lease_ms)
+                    self._listen_anew()
+                    await self._take()
             finally:
                 is_clean = await self._drain()
             return 0 if is_clean else 1

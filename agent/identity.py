@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -27,6 +28,16 @@ def checked_name(noun: str, name: str) -> str:
     if not name or len(name) > 100 or _UNSAFE.search(name) or not name[0].isalnum():
         raise BadName(noun=noun, name=name[:110])
     return name
+
+
+def check_names(pool: str | None, queues: Iterable[str], name: str | None) -> None:
+    """Raises `BadName` for a pool, queue (or a prefix of one) or consumer that cannot have the name it was given."""
+    if pool is not None:
+        checked_name("Work pool", pool)
+    for queue in queues:
+        checked_name("Work queue", queue)
+    if name is not None:
+        checked_name("Consumer", name)
 
 
 def host() -> str:

@@ -40,6 +40,11 @@ def named(me: Consumer, rows: Iterable[Consumer], *, is_chosen: bool) -> Consume
     return replace(me, name=name)
 
 
+def rivals(me: Consumer, rows: Iterable[Consumer]) -> list[Consumer]:
+    """The other live consumers of this host that have the name of `me`."""
+    return [row for row in rows if row.name == me.name and _is_neighbour(me, row) and _lives(row)]
+
+
 def predecessors(me: Consumer, rows: Iterable[Consumer]) -> list[str]:
     """The ids of dead consumers of this host, after seeing to it that no child of theirs lives. May take 2 s."""
     dead = [row.id for row in rows if _is_neighbour(me, row) and not _lives(row)]

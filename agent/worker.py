@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 
-from agent import consumer
-from agent.agent import ensure_queues
+from agent import consumer, identity
+from agent.joining import Kind
 from agent.options import Options
 from agent.patience import Patience
 from dispatcher.errors import BadRequest, PoolNotFound, PoolTypeDiffers
-from dispatcher.models import Pool
+from dispatcher.models import Consumer, Pool
 from dispatcher.ops import pools
 
 TYPES = ("process",)
@@ -20,8 +20,8 @@ LATER = ("prefork", "rq", "docker", "kubernetes")
 _log = logging.getLogger("dispatcher.consumer")
 
 
-def check(pool: str | None, type: str | None) -> None:
-    """Before anything is started: raises `BadRequest` without a pool, or for a type that cannot be had."""
+def check(pool: str | None, type: str | None, queues: tuple[str, ...] = (), name: str | None = None) -> None:
+    """Before anything is started: raises `BadRequest` without a pool, or for a type that cannot be had; `BadName`."""
     if pool is None:
         raise BadRequest("A worker was asked for, but not its pool: `dispatcher worker start --pool my-pool`.")
     if type in LATER:
@@ -30,20 +30,21 @@ def check(pool: str | None, type: str | None) -> None:
         raise BadRequest(f"Pools of type 'agent' are served by agents: `dispatcher agent start --pool {pool}`.")
     if type is not None and type not in TYPES:
         raise BadRequest(f"Worker type {type!r} is not known. Choose one of: {', '.join(TYPES)}.")
+    identity.check_names(pool, queues, name)
 
 
 def start(options: Options) -> int:
     """Runs a worker until it is told to stop; returns the exit code.
 
-    Raises `PoolTypeDiffers`, `ConsumerNameTaken`, `BadName`, and `BadRequest` as `check` or for a missing pool
-    without a type.
+    Raises `PoolTypeDiffers`, `ConsumerNameTaken`, and `BadRequest` and `BadName` as `check`, `BadRequest` also for a
+    missing pool without a type.
     """
-    check(options.pool, options.type)
-    return consumer.serve("worker", options, opened)
+    check(options.pool, options.type, options.queues, options.name)
+    return consumer.serve(KIND, options)
 
 
 async def opened(patience: Patience, options: Options) -> Pool:
-    """The pool, made when it is missing and the type is known, with the queues that were named."""
+    """The pool, made when it is missing and the type is known."""
     name = options.pool or ""
     try:
         pool = await patience.run(lambda: pools.read(name))
@@ -54,11 +55,14 @@ async def opened(patience: Patience, options: Options) -> Pool:
     elif pool.type != options.type:
         command = "agent start" if pool.type == "agent" else f"worker start --type {pool.type}"
         raise PoolTypeDiffers(pool=name, found=pool.type, wanted=options.type, command=command)
-    await ensure_queues(patience, name, options)
-    how = "its type" if options.type else "inferred from the pool"
-    _log.warning("Worker of type %s (%s) serves %s of work pool %s.", pool.type, how, options.serves, name)
-    _warn_of_pauses(await patience.run(lambda: pools.read(name)), options)
     return pool
+
+
+async def told(patience: Patience, options: Options, me: Consumer) -> None:
+    """Says what is served, and whether all of it is paused."""
+    how = "its type" if options.type else "inferred from the pool"
+    _log.warning("Worker of type %s (%s) serves %s of work pool %s.", me.type, how, options.serves, me.pool)
+    _warn_of_pauses(await patience.run(lambda: pools.read(me.pool)), options)
 
 
 async def _made(patience: Patience, name: str, type: str | None) -> Pool:
@@ -84,3 +88,6 @@ def _warn_of_pauses(pool: Pool, options: Options) -> None:
         _log.warning("Work pool %s is paused: nothing is handed out until it is resumed.", pool.name)
     elif served and all(queue.is_paused for queue in served):
         _log.warning("Every queue that this worker serves is paused: nothing is handed out until one is resumed.")
+
+
+KIND = Kind("worker", opened, told)

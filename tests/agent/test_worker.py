@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from dispatcher.ops import pools, queues, runs
 from dispatcher.states import State
+from tests.agent.words import words
 from tests.consumers import POOL, Scene, is_dead
 from tests.polling import poll_until
 
@@ -234,11 +233,6 @@ def test_run_once_takes_what_is_there_and_ends(scene: Scene) -> None:
 
 
 # What start says and refuses
-
-
-def words(scene: Scene, *options: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "dispatcher", "--redis-url", url or scene.url, *options]
-    return subprocess.run(argv, cwd=scene.folder, capture_output=True, text=True, check=False, timeout=60)
 
 
 @pytest.mark.parametrize(
