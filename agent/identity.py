@@ -15,19 +15,11 @@ from pathlib import Path
 
 import psutil
 
-from dispatcher.errors import BadName
+from dispatcher.keyspace import checked_name
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 90  # leaves room for "-2" within the hundred characters of a name
 _SAME_START_MS = 2000  # psutil derives a start time from the boot time, which the kernel may correct by a second
-
-
-def checked_name(noun: str, name: str) -> str:
-    """`name`, if it follows the rule of all names: it is shown, and a prefix of it becomes part of a key. Raises
-    `BadName`."""
-    if not name or len(name) > 100 or _UNSAFE.search(name) or not name[0].isalnum():
-        raise BadName(noun=noun, name=name[:110])
-    return name
 
 
 def check_names(pool: str | None, queues: Iterable[str], name: str | None) -> None:

@@ -49,7 +49,7 @@ def start(prefixes: tuple[str, ...], **given: Any) -> None:
     from agent import agent as program
     from agent.options import Options
 
-    program.check(asked.pool, asked.queues, prefixes)
+    program.check(asked.pool, asked.queues, prefixes, asked.name)
     options = Options(url=greet("agent", asked), prefixes=prefixes, **words("agent", asked))
     raise click.exceptions.Exit(program.start(options))
 

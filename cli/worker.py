@@ -40,7 +40,7 @@ def start(type_: str | None, **given: Any) -> None:
     from agent import worker as program
     from agent.options import Options
 
-    program.check(asked.pool, type_)
+    program.check(asked.pool, type_, asked.queues, asked.name)
     options = Options(url=greet("worker", asked), type=type_, **words("worker", asked))
     raise click.exceptions.Exit(program.start(options))
 

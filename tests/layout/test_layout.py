@@ -68,6 +68,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "agent.guardian": (),
     "agent.child": (),
     "agent.infrastructure*": (*CORE, "agent.infrastructure*", "agent.guardian"),
+    "agent.identity": (*CORE, "dispatcher.keyspace"),
     "agent*": (*CORE, *DRIVERS, "dispatcher.upkeep*", "agent*"),
     "cli.agent": (*CORE, *DRIVERS, "cli*", "agent*"),
     "cli.worker": (*CORE, *DRIVERS, "cli*", "agent*"),
