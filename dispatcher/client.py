@@ -128,7 +128,7 @@ def translated(error: Exception, url: str) -> errors.DispatcherError:
     if isinstance(error, AuthenticationError | NoPermissionError):
         return errors.BrokerRefused(f"{str(error).rstrip('.')}. Check user and password for {place}.")
     if isinstance(error, InvalidResponse):
-        return errors.BrokerUnavailable(f"what answers at {place} does not speak the Redis protocol. Check the URL.")
+        return errors.BrokerForeign(f"what answers at {place} does not speak the Redis protocol. Check the URL.")
     if isinstance(error, BusyLoadingError):
         return errors.BrokerLoading(f"Redis at {place} is still loading its data. Wait for it.")
     if isinstance(error, ConnectionError | TimeoutError | OSError):

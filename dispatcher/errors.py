@@ -53,6 +53,10 @@ class BrokerRefused(DispatcherError):
     """The broker refused the command: {detail}"""
 
 
+class BrokerForeign(BrokerRefused):
+    """{detail}"""
+
+
 class BugFound(DispatcherError):
     """This should not happen, please report it: {detail}"""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dispatcher.call import Call, Flow
-from dispatcher.errors import BadRequest, BrokerRefused, BrokerUnavailable
+from dispatcher.errors import BadRequest, BrokerForeign, BrokerRefused
 
 OLDEST = (7, 0)  # the scripts use what came with Redis 7.0: flags in the shebang, EVAL with `#!lua`
 
@@ -25,7 +25,7 @@ def read() -> Call[BrokerFacts]:
 
     def decode(reply: object) -> BrokerFacts:
         if not isinstance(reply, str) or "redis_version:" not in reply:
-            raise BrokerUnavailable("what answers there is not Redis: INFO tells no version. Check the URL.")
+            raise BrokerForeign("what answers there is not Redis: INFO tells no version. Check the URL.")
         of = dict(line.split(":", 1) for line in reply.splitlines() if ":" in line)
         return BrokerFacts(of.get("redis_version", ""), of.get("maxmemory_policy", ""))
 
@@ -39,6 +39,8 @@ def check(*, allow_unsafe: bool = False) -> Flow[None]:
     """
     try:
         facts = yield from read()
+    except BrokerForeign:
+        raise
     except BrokerRefused:
         return
     numbers = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdecimal())

@@ -3,7 +3,7 @@
 import pytest
 import redis
 
-from dispatcher.errors import BadRequest, BrokerUnavailable
+from dispatcher.errors import BadRequest, BrokerForeign
 from dispatcher.ops import broker_facts
 from dispatcher.ops.broker_facts import BrokerFacts
 from tests.conftest import Run
@@ -41,5 +41,5 @@ def test_old_servers_are_refused(version: str, is_fine: bool) -> None:
 
 @pytest.mark.parametrize("reply", ["OK", None, [], "# Server\r\nversion:1\r\n"])
 def test_what_tells_no_version_is_no_redis(reply: object) -> None:
-    with pytest.raises(BrokerUnavailable, match="not Redis"):
+    with pytest.raises(BrokerForeign, match="not Redis"):
         broker_facts.read().decode(reply)

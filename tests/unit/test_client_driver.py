@@ -176,7 +176,7 @@ def test_a_pipeline_is_sent_again_only_if_all_of_it_may_be() -> None:
     ("given", "kind"),
     [
         (AuthenticationError("WRONGPASS"), errors.BrokerRefused),
-        (InvalidResponse("HTTP/1.1"), errors.BrokerUnavailable),
+        (InvalidResponse("HTTP/1.1"), errors.BrokerForeign),
         (BusyLoadingError("LOADING"), errors.BrokerLoading),
         (ConnectionError("Error 111 connecting: Connection refused."), errors.BrokerDown),
         (ConnectionError("Connection reset by peer"), errors.BrokerUnavailable),
@@ -328,7 +328,7 @@ def test_an_unknown_script_is_taught_inside_a_pipeline(scripted: Scripted, send:
 
 def test_a_server_that_speaks_something_else(scripted: Scripted, send: Run) -> None:
     scripted.replies = [b"HTTP/1.1 400 Bad Request\r\n\r\n"] * 2
-    with pytest.raises(errors.BrokerUnavailable, match=r"cannot be reached|does not speak the Redis protocol"):
+    with pytest.raises(errors.BrokerForeign, match=r"cannot be reached|does not speak the Redis protocol"):
         send(plain())
 
 
