@@ -23,7 +23,7 @@ REFRESH_ONLY = "for queue in pairs(touched) do refresh(queue) end"
 
 # script (`*`: all), the right piece, the wrong one, the invariants of which one must be named
 MUTATIONS = {
-    "no pump in finish": ("lease_finish", "settle(#reply - 1)", REFRESH_ONLY, "W"),
+    "no pump in finish": ("lease_finish", "settle(#reply - 1)", REFRESH_ONLY, "W T"),
     "no pump in submit": ("run_submit", "settle(math.min(fresh, 4))", REFRESH_ONLY, "W T"),
     "no refresh in set-queue": ("queue_set", "touch(queue)\n", "", "5 6 W"),
     "no limit of the queue": ("lease_claim", "math.min(want, queue_free(queue))", "want", "5"),
@@ -68,7 +68,8 @@ def test_a_broken_script_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatc
         run_state_machine_as_test(
             PoolMachine.on_server(redis_url),
             settings=settings(
-                max_examples=250,
+                max_examples=500,
+                derandomize=True,  # what is found once is found always, until the machine or a script changes
                 stateful_step_count=50,
                 deadline=None,
                 database=None,
