@@ -18,8 +18,7 @@ local function next_moment(groups)
   local moment
   local function at(ms) if ms and (not moment or ms < moment) then moment = ms end end
   at(tonumber(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]))
-  local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
-  if lease then at(math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))) end
+  at(reapable_ms())
   local soonest = not pool.paused and pool_free() > 0 and tonumber(call('ZRANGE', EARLY, 0, 0, 'WITHSCORES')[2])
   for _, group in ipairs(groups) do
     at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))

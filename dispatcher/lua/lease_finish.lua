@@ -11,7 +11,7 @@
 if not pool.exists then return { 'NOPOOL' } end
 local ENDS = { COMPLETED = true, FAILED = true, CRASHED = true }
 local consumer, reply = ARGV[2], { 'finished' }
-local timely = false
+local hold_ms
 
 local function finish(run, state, delay_ms, message, code, result)
   unhold(run)
@@ -34,10 +34,7 @@ for place_at = 3, #ARGV, 7 do
   local run, epoch = read_run(ARGV[place_at]), tonumber(ARGV[place_at + 1])
   local word = 'FENCED'
   if held_by(run, consumer, epoch) and (ENDS[ARGV[place_at + 2]] or run.state == 'CANCELLING') then
-    if not timely then -- the caller is alive: what it reports counts before its lease is looked at
-      timely = true
-      guard()
-    end
+    hold_ms = hold_ms or guard() -- the caller is alive: what it reports counts before its lease is looked at
     word = finish(run, ARGV[place_at + 2], tonumber(ARGV[place_at + 3]), ARGV[place_at + 4], ARGV[place_at + 5],
       ARGV[place_at + 6])
   elseif run and run.ended_epoch == epoch and run.consumer == consumer then
@@ -45,9 +42,8 @@ for place_at = 3, #ARGV, 7 do
   end
   reply[#reply + 1] = word
 end
-if timely then
-  promote(64)
-  reap(16, tonumber(call('HGET', STATE, 'hold_ms') or 0))
+if hold_ms then
+  catch_up(hold_ms)
   settle(#reply - 1)
 end
 return reply

@@ -9,11 +9,11 @@
 -- Twice: answers FENCED and changes nothing
 -- Cost: O(log N) a run
 if not pool.exists then return { 'NOPOOL' } end
-local consumer, reply, released = ARGV[2], { 'released' }, 0
+local consumer, reply, released, hold_ms = ARGV[2], { 'released' }, 0, nil
 for place_at = 3, #ARGV, 2 do
   local run, word = read_run(ARGV[place_at]), 'FENCED'
   if held_by(run, consumer, ARGV[place_at + 1]) then
-    if released == 0 then guard() end
+    hold_ms = hold_ms or guard()
     released = released + 1
     unhold(run)
     call('HSET', run_key(run.id), 'releases', run.releases + 1)
@@ -29,8 +29,7 @@ for place_at = 3, #ARGV, 2 do
   reply[#reply + 1] = word
 end
 if released > 0 then
-  promote(64)
-  reap(16, tonumber(call('HGET', STATE, 'hold_ms') or 0))
+  catch_up(hold_ms)
   settle(released)
 end
 return reply

@@ -23,7 +23,6 @@ for place_at = 3, #ARGV, 2 do
   end
 end
 seen(consumer)
-promote(64)
-reap(16, hold_ms)
+catch_up(hold_ms)
 settle(1)
 return { 'renewed', pool.lease_ms, lost, cancelling }

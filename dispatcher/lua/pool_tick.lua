@@ -11,7 +11,5 @@ if not pool.exists then return { 'NOPOOL' } end
 pass_time()
 settle(4)
 local function is_past(ms) return ms ~= nil and tonumber(ms) <= now end
-local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
-local reapable = lease and math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))
-local more = is_past(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]) or is_past(reapable)
+local more = is_past(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]) or is_past(reapable_ms())
 return { 'ticked', more and 1 or 0 }
