@@ -18,11 +18,14 @@ from dispatcher.models.pools import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
 from dispatcher.ops.reading import optional, pool_from
 
 
-def checked_limit(limit: int | None) -> int | None:
-    """Raises `BadValue` for a negative concurrency limit; None is no limit, 0 admits nothing."""
-    if limit is not None and limit < 0:
+def limit_text(limit: int | None) -> str:
+    """A concurrency limit as scripts take it: None, no limit, is empty; 0 admits nothing. Raises `BadValue` for a
+    negative one."""
+    if limit is None:
+        return ""
+    if limit < 0:
         raise BadValue(f"a concurrency limit of {limit} is not possible: give 0 or more, or clear the limit.")
-    return limit
+    return str(limit)
 
 
 def checked_lease_ms(lease_ms: int) -> int:
@@ -49,11 +52,11 @@ def create(
     lease_ms: int = DEFAULT_LEASE_MS,
 ) -> Flow[Pool]:
     """Makes a pool with its queue `default`. Raises `PoolExists`, `BadName`, `BadValue`."""
-    checked_limit(limit)
+    limit_sent = limit_text(limit)
     making = Call(
         "pool_create",
         (keyspace.pool(keyspace.checked_name("Work pool", name)),),
-        (new_id(), new_id(), checked_type(type), description, _text(limit), int(is_paused), checked_lease_ms(lease_ms)),
+        (new_id(), new_id(), checked_type(type), description, limit_sent, int(is_paused), checked_lease_ms(lease_ms)),
         expect("created", pool=name),
     )
     try:
@@ -116,7 +119,7 @@ def update(
     if description is not None:
         changes += ["description", description]
     if limit is not None:
-        changes += ["limit", _text(checked_limit(limit))]
+        changes += ["limit", limit_text(limit)]
     if lease_ms is not None:
         changes += ["lease_ms", checked_lease_ms(lease_ms)]
     return _set(name, *changes)
@@ -124,7 +127,7 @@ def update(
 
 def set_limit(name: str, limit: int | None) -> Call[None]:
     """Sets or (None) clears the limit. Lowering it preempts nothing: it stops admission until below."""
-    return _set(name, "limit", _text(checked_limit(limit)))
+    return _set(name, "limit", limit_text(limit))
 
 
 def pause(name: str, note: str = "") -> Call[None]:
@@ -208,8 +211,3 @@ def _forget(name: str) -> Flow[None]:
 
 def _list_in_directory(name: str) -> Call[None]:
     return Call("SADD", (keyspace.pools(),), (name,), optional)
-
-
-def _text(limit: int | None) -> str:
-    """A limit as an argument: empty is none."""
-    return "" if limit is None else str(limit)

@@ -28,19 +28,18 @@ def create(
     keeps it, the others move up as far as needed. Raises `QueueExists`, `PoolNotFound`, `BadName`, `BadValue`."""
     if priority is not None:
         checked_priority(priority)
-    pools.checked_limit(limit)
-    return _make(pool, name, "create", limit, priority, description, is_paused)
+    return _make(pool, name, "create", pools.limit_text(limit), priority, description, is_paused)
 
 
 def ensure(pool: str, name: str) -> Call[bool]:
     """Makes the queue unless it exists; True: it was made now. Raises `PoolNotFound`, `BadName`."""
-    call = _make(pool, name, "ensure", None, None, "", False)
+    call = _make(pool, name, "ensure", "", None, "", False)
     decode = expect("created", pool=pool, queue=name)
     return Call(call.command, call.keys, call.args, lambda reply: bool(decode(reply)[1]))
 
 
 def _make(
-    pool: str, name: str, mode: str, limit: int | None, priority: int | None, description: str, is_paused: bool
+    pool: str, name: str, mode: str, limit: str, priority: int | None, description: str, is_paused: bool
 ) -> Call[int]:
     decode = expect("created", pool=pool, queue=name)
     return Call(
@@ -50,7 +49,7 @@ def _make(
             mode,
             keyspace.checked_name("Work queue", name),
             new_id(),
-            "" if limit is None else limit,
+            limit,
             "" if priority is None else priority,
             description,
             int(is_paused),
@@ -86,13 +85,13 @@ def update(pool: str, name: str, *, description: str | None = None, limit: int |
     if description is not None:
         changes += ["description", description]
     if limit is not None:
-        changes += ["limit", str(pools.checked_limit(limit))]
+        changes += ["limit", pools.limit_text(limit)]
     return _set(pool, name, *changes)
 
 
 def set_limit(pool: str, name: str, limit: int | None) -> Call[None]:
     """Sets or (None) clears the limit; see `pools.set_limit`."""
-    return _set(pool, name, "limit", "" if limit is None else str(pools.checked_limit(limit)))
+    return _set(pool, name, "limit", pools.limit_text(limit))
 
 
 def pause(pool: str, name: str, note: str = "") -> Call[None]:
