@@ -101,7 +101,7 @@ def inspect(name: str, output: str) -> None:
             ("Work queue", found.queue),
             ("Runs", _runs_what(found)),
             ("Path", found.input.path),
-            ("Infrastructure", found.infrastructure),
+            ("Infrastructure", found.input.infrastructure),
             ("Parameters", json.dumps(found.input.parameters, ensure_ascii=False)),
             ("Flow takes", known),
             ("Tags", ", ".join(found.input.tags)),

@@ -155,6 +155,33 @@ class ParametersInvalid(BadRequest):
     """{detail}"""
 
 
+class TemplateInvalid(BadRequest):
+    """The base job template cannot be used: {detail}"""
+
+
+class VariablesInvalid(BadRequest):
+    """The job variables do not fit {target}: {detail}"""
+
+
+class ScheduleInvalid(BadRequest):
+    """Schedule {schedule!r} is not valid: {detail}"""
+
+
+class ScheduleNotFound(NotFound):
+    """Deployment {deployment!r} has no schedule {schedule!r}. `dispatcher deployment schedule ls {deployment}` lists \
+those it has."""
+
+
+class ScheduleExists(BadRequest):
+    """Deployment {deployment!r} has that schedule already ({schedule}). Change it by deploying again, or give another \
+time."""
+
+
+class FilterMisplaced(BadRequest):
+    """A queue with a filter can only be made in work pool 'default-agent-pool': it is the legacy kind. In other \
+pools deployments name their queue: `dispatcher deploy --pool {pool} --work-queue {queue}`."""
+
+
 # A lost race: expected, never an error in a log ---------------------------------------------------------------------
 
 

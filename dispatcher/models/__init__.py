@@ -26,12 +26,15 @@ from dispatcher.models.runs import (
     RunInput,
     Submitted,
 )
+from dispatcher.models.schedules import CATCHUPS, OVERLAPS, Schedule
 
 __all__ = [
+    "CATCHUPS",
     "DEFAULT_POOL",
     "DEFAULT_PRIORITY",
     "DEFAULT_QUEUE",
     "LATE_AFTER_MS",
+    "OVERLAPS",
     "POOL_TYPES",
     "Claim",
     "Claimed",
@@ -50,6 +53,7 @@ __all__ = [
     "Reason",
     "Run",
     "RunInput",
+    "Schedule",
     "Submitted",
     "Why",
     "iso",

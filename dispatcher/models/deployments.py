@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document, RunInput
+from dispatcher.models.schedules import Schedule
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A named flow and where its runs go; `name` is `flow/name`."""
+    """A named flow and where its runs go; `name` is `flow/name`. Paused: none of its schedules makes runs."""
 
     name: str
     id: str
@@ -19,7 +20,8 @@ class Deployment:
     input: RunInput
     description: str = ""
     parameter_schema: Document | None = None
-    infrastructure: str = "process"
+    schedules: tuple[Schedule, ...] = ()
+    is_paused: bool = False
     created_at_ms: int = 0
     updated_at_ms: int = 0
 
@@ -30,9 +32,10 @@ class Deployment:
             "work_pool_name": self.pool,
             "work_queue_name": self.queue,
             "description": self.description,
-            "infrastructure": self.infrastructure,
             **self.input.document(),
             "parameter_schema": self.parameter_schema,
+            "schedules": [schedule.document() for schedule in self.schedules],
+            "is_paused": self.is_paused,
             "created": iso(self.created_at_ms),
             "updated": iso(self.updated_at_ms),
         }

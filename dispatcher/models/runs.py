@@ -19,7 +19,7 @@ class RunInput:
     """What to execute; written once at submit, opaque to the scripts.
 
     `entrypoint` is `folder/file.py:function` or `package.module:function`; `command` is an argv instead. `path` is
-    the code folder on the consumer's host, None: a temporary folder.
+    the code folder on the consumer's host, None: a temporary folder. `infrastructure` is where an agent executes it.
     """
 
     entrypoint: str | None = None
@@ -31,6 +31,7 @@ class RunInput:
     retries: int = 0
     retry_delay_s: float = 0.0
     timeout_s: float | None = None
+    infrastructure: str = "process"
 
     def document(self) -> Document:
         return {
@@ -43,6 +44,7 @@ class RunInput:
             "retries": self.retries,
             "retry_delay_seconds": self.retry_delay_s,
             "timeout_seconds": self.timeout_s,
+            "infrastructure": self.infrastructure,
         }
 
     def compact(self) -> Document:
@@ -63,12 +65,17 @@ class RunInput:
             retries=document.get("retries", 0),
             retry_delay_s=document.get("retry_delay_seconds", 0.0),
             timeout_s=document.get("timeout_seconds"),
+            infrastructure=document.get("infrastructure", "process"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run to submit. `start_at_ms` (an instant) or `delay_ms` (from the server's now); neither: at once."""
+    """A run to submit. `start_at_ms` (an instant) or `delay_ms` (from the server's now); neither: at once.
+
+    Of a scheduled run: the id of its schedule, what becomes of it when an earlier one is not finished, and how long
+    after its start it is not worth starting any more.
+    """
 
     id: str
     name: str
@@ -79,6 +86,9 @@ class NewRun:
     start_at_ms: int | None = None
     delay_ms: int = 0
     idempotency_key: str = ""
+    schedule: str = ""
+    overlap: str = "allow"
+    expires_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +125,9 @@ class Run:
     idempotency_key: str
     input: RunInput
     read_at_ms: int
+    schedule: str = ""
+    expires_at_ms: int | None = None
+    job: Document | None = None
 
     @property
     def lateness_ms(self) -> int:
@@ -170,6 +183,9 @@ class Run:
             "exit_code": self.exit_code,
             "result": self.result,
             "idempotency_key": self.idempotency_key or None,
+            "schedule_id": self.schedule or None,
+            "expires": iso(self.expires_at_ms),
+            "job": self.job,
             "created": iso(self.created_at_ms),
         }
 

@@ -11,7 +11,7 @@ import json
 from dispatcher import keyspace
 from dispatcher.call import Call, Flow
 from dispatcher.errors import AmbiguousName, DeploymentNotFound
-from dispatcher.models import Deployment, RunInput
+from dispatcher.models import Deployment, RunInput, Schedule
 from dispatcher.ops import queues
 from dispatcher.ops.reading import optional
 
@@ -47,7 +47,8 @@ def _stored(deployment: Deployment) -> str:
             "id": deployment.id,
             "queue": deployment.queue,
             "description": deployment.description,
-            "infrastructure": deployment.infrastructure,
+            "schedules": [schedule.document() for schedule in deployment.schedules],
+            "paused": deployment.is_paused,
             "input": deployment.input.compact(),
             "parameter_schema": deployment.parameter_schema,
             "created_ms": deployment.created_at_ms,
@@ -100,7 +101,8 @@ def _loaded(name: str, pool: str, text: str) -> Deployment:
         input=RunInput.read(of["input"]),
         description=of["description"],
         parameter_schema=of["parameter_schema"],
-        infrastructure=of["infrastructure"],
+        schedules=tuple(map(Schedule.read, of.get("schedules", ()))),
+        is_paused=of.get("paused", False),
         created_at_ms=of["created_ms"],
         updated_at_ms=of["updated_ms"],
     )
