@@ -121,14 +121,13 @@ def _from_file(file: str | None, name: str | None) -> list[Draft]:
 def _with_options(draft: Draft, given: dict[str, Any]) -> Draft:
     """The draft with everything that options say; parameters are merged, the rest replaces."""
     of = draft.input
+    execution = submission.execution(given["retries"], given["retry_delay_ms"], given["timeout_ms"])
     wanted = replace(
         of,
         path=str(Path(given["path"]).absolute()) if given["path"] else of.path,
         parameters=of.parameters | given["parameters"],
         tags=given["tags"] or of.tags,
-        retries=_either(given["retries"], of.retries),
-        retry_delay_s=_either(submission.seconds(given["retry_delay_ms"]), of.retry_delay_s),
-        timeout_s=_either(submission.seconds(given["timeout_ms"]), of.timeout_s),
+        **execution,
     )
     return replace(
         draft,
@@ -136,6 +135,7 @@ def _with_options(draft: Draft, given: dict[str, Any]) -> Draft:
         pool=given["pool"] or draft.pool,
         queue=given["queue"] or draft.queue,
         description=_either(given["description"], draft.description),
+        said=draft.said | execution.keys(),
     )
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import signature
-from dispatcher import parameters
+from dispatcher import parameters, signature
 from dispatcher.errors import BadRequest, BadValue, DeploymentNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, RunInput
@@ -37,6 +36,7 @@ class Draft:
     queue: str | None = None
     description: str = ""
     where: str = ""
+    said: frozenset[str] = frozenset()  # fields of the input that `@flow` has no say in any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ def draft_of(entry: Entry, where: str, folder: Path) -> Draft:
         queue=entry.work_pool.work_queue_name,
         description=entry.description,
         where=where,
+        said=frozenset(name.replace("_seconds", "_s") for name in entry.model_fields_set),
     )
 
 
@@ -112,8 +113,8 @@ def _plan(client: Client, draft: Draft, *, check: bool) -> Plan:
             id=new_id(),
             pool=draft.pool or DEFAULT_POOL,
             queue=draft.queue or DEFAULT_QUEUE,
-            input=draft.input,
-            description=draft.description,
+            input=seen.filled(draft.input, draft.said),
+            description=draft.description or seen.description,
             parameter_schema=seen.parameters,
             created_at_ms=now_ms,
             updated_at_ms=now_ms,

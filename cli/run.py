@@ -6,6 +6,7 @@ named has to exist.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,7 @@ def run(
       dispatcher run flows/etl.py:load -p day=today --watch
       dispatcher run --command "sh report.sh --full" --start-in 30m
     """
-    from cli import signature
-    from dispatcher import parameters
+    from dispatcher import parameters, signature
     from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, RunInput
     from dispatcher.ops import pools, runs
 
@@ -60,11 +60,9 @@ def run(
         path=str(Path(path or ".").absolute()),
         parameters=submission.parameters_of(params, params_json),
         tags=request.tags,
-        retries=retries or 0,
-        retry_delay_s=submission.seconds(retry_delay_ms) or 0.0,
-        timeout_s=submission.seconds(timeout_ms),
     )
     seen = signature.seen(wanted, check=not no_check)
+    wanted = replace(seen.filled(wanted), **submission.execution(retries, retry_delay_ms, timeout_ms))
     parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")
     with connected() as client:
         if pool is None and request.queue in (None, DEFAULT_QUEUE):

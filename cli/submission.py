@@ -113,6 +113,12 @@ def execution_options(command: Command) -> Command:
     return command
 
 
+def execution(retries: int | None, retry_delay_ms: int | None, timeout_ms: int | None) -> dict[str, Any]:
+    """The fields of a `RunInput` that the three `execution_options` say; what was not given is not there."""
+    fields = {"retries": retries, "retry_delay_s": seconds(retry_delay_ms), "timeout_s": seconds(timeout_ms)}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def seconds(length_ms: int | None) -> float | None:
     """What a duration option said, in the seconds of a run's input."""
     return None if length_ms is None else length_ms / 1000

@@ -38,7 +38,7 @@ DRIVERS = ("dispatcher.client", "dispatcher.aio")
 
 # First match counts. `x*` is x and everything below it.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "dispatcher": ("dispatcher.errors", *DRIVERS),
+    "dispatcher": ("dispatcher.errors", "dispatcher.flows", "dispatcher.current", *DRIVERS),
     "dispatcher.__main__": ("cli.main",),
     "dispatcher.errors": (),
     "dispatcher.ids": (),
@@ -60,6 +60,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "dispatcher.call",
         "dispatcher.ops*",
     ),
+    "dispatcher.flows": ("dispatcher.errors", "dispatcher.keyspace"),
+    "dispatcher.current": ("dispatcher.errors",),
+    "dispatcher.signature": ("dispatcher", "dispatcher.errors", "dispatcher.models*"),
     "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.settings"),
     "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.settings", "dispatcher.client"),
     "dispatcher.upkeep*": (*CORE, "dispatcher.schedules", "dispatcher.upkeep*"),
@@ -67,13 +70,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # in milliseconds and nothing of ours gets in the user's way.
     "agent.guardian": (),
     "agent.child": (),
+    "agent.inspection": (),
+    "agent.annotations": (),
     "agent.infrastructure*": (*CORE, "agent.infrastructure*", "agent.guardian"),
     "agent.identity": (*CORE, "dispatcher.keyspace"),
     "agent*": (*CORE, *DRIVERS, "dispatcher.upkeep*", "agent*"),
     "cli.agent": (*CORE, *DRIVERS, "cli*", "agent*"),
     "cli.worker": (*CORE, *DRIVERS, "cli*", "agent*"),
     "cli.demo*": (*CORE, *DRIVERS, "dispatcher.broker", "cli*", "agent*"),
-    "cli*": (*CORE, *DRIVERS, "dispatcher.broker", "dispatcher.schedules", "dispatcher.templates", "cli*"),
+    "cli*": (
+        *CORE,
+        *DRIVERS,
+        "dispatcher.broker",
+        "dispatcher.schedules",
+        "dispatcher.signature",
+        "dispatcher.templates",
+        "cli*",
+    ),
 }
 
 # Third-party or standard module -> the only modules of ours that may import it.
@@ -81,7 +94,7 @@ ALONE: dict[str, tuple[str, ...]] = {
     "redis": DRIVERS,
     "click": ("cli*",),
     "rich": ("cli*",),
-    "subprocess": ("dispatcher.server", "agent*", "cli*"),
+    "subprocess": ("dispatcher.server", "dispatcher.signature", "agent*", "cli*"),
 }
 # fmt: off
 AT_THE_TOP = {

@@ -15,7 +15,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,24 @@ CHILD = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "child.py"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
+    """What a flow says of itself. What only `@flow` or the docstring can say is None where they do not."""
+
     flow_name: str
     parameters: dict[str, Any] | None  # JSON schema of the parameters; None: not known, anything goes
+    description: str = ""
+    retries: int | None = None
+    retry_delay_s: float | None = None
+    timeout_s: float | None = None
+
+    def filled(self, wanted: RunInput, said: Collection[str] = ()) -> RunInput:
+        """`wanted` with what `@flow` says about retries and timeouts, but for the fields `said` by others."""
+        own: dict[str, Any] = {
+            "retries": self.retries,
+            "retry_delay_s": self.retry_delay_s,
+            "timeout_s": self.timeout_s,
+        }
+        new = {name: value for name, value in own.items() if value is not None and name not in said}
+        return replace(wanted, **new)
 
 
 def seen(wanted: RunInput, *, check: bool) -> Signature:
@@ -59,7 +76,8 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
             raise EntrypointInvalid(entrypoint=entrypoint, detail=detail) from None
     if not found["ok"]:
         raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}\n{_WAY_OUT}")
-    return Signature(found["flow_name"], found["parameters"])
+    del found["ok"]
+    return Signature(**found)
 
 
 def of_command(command: tuple[str, ...], path: str) -> Signature:
