@@ -155,6 +155,11 @@ class ParametersInvalid(BadRequest):
     """{detail}"""
 
 
+class NoCurrentRun(BadRequest):
+    """There is no current run here: {detail}. `current_run()` can be asked in a flow or command that an agent or \
+worker runs; elsewhere call the function without it, or inside `dispatcher.testing`."""
+
+
 class TemplateInvalid(BadRequest):
     """The base job template cannot be used: {detail}"""
 

@@ -8,17 +8,17 @@ end lists the functions: a new key is one function and its name there.
 
 from __future__ import annotations
 
-import re
-
 from dispatcher.errors import BadName
 
 PREFIX = "dispatcher"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", re.ASCII)
+_ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+_LETTERS = _ALPHANUMERIC | set("._-")
 
 
 def checked_name(noun: str, name: str) -> str:
     """`name`, if it may name a pool or queue; raises `BadName`. The rule keeps hash tags and patterns unambiguous."""
-    if not _NAME.fullmatch(name):
+    # Without `re`, whose import takes longer than everything else that a run of a marked flow imports of ours.
+    if not (name[:1] in _ALPHANUMERIC and len(name) <= 100 and _LETTERS.issuperset(name)):
         raise BadName(noun=noun, name=name if len(name) <= 110 else name[:110] + "…")
     return name
 
