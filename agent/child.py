@@ -7,13 +7,16 @@ private to the run and holds `spec`, which the same interpreter has marshalled; 
 Each import here is paid by every run, so there are almost none: `json`, `signal`, `importlib.util` and `pathlib` would
 together double the start of a bare interpreter (measured 2026-11, Python 3.11: 9 ms and 11 ms more).
 
-The child begins with user code only when one byte arrives on its standard input. End of file there means that the
-consumer died before it had put the child under its guardian's eyes: then nothing has happened and nothing will.
-Afterwards standard input is empty. On Linux the kernel also kills the child with its parent.
+The child waits for words of one byte on its standard input, a socket. `p` comes when the run is not due yet: prepare,
+which is to load the flow, to answer `.` and to wait for the next word. `!` is go: call the flow, or become the command.
+A run that is due gets `!` alone. No user code runs before the first word: end of file instead of a word means that the
+consumer died, perhaps before it had put the child under its guardian's eyes, and nothing happens any more. Once a word
+has come, standard input is empty. On Linux the kernel also kills the child with its parent.
 
 SIGTERM becomes SystemExit, so that `finally` blocks and context managers of a flow run when it is cancelled.
 
-`inspect SPEC` is the other mode: it imports the flow and reports its name and parameters (see `inspected`).
+Parameters are passed as the JSON they are where the annotations ask for no more, which is seen without importing
+anything; `agent/annotations.py` converts the others. `agent/inspection.py` loads flows for `deploy` by `load`.
 """
 
 # ruff: noqa: PTH100, PTH105, PTH113, PTH118, PTH119, PTH120, PTH123, PTH206
@@ -30,7 +33,6 @@ import sys
 TYPE_CHECKING = False  # importing typing for it would cost milliseconds; type checkers know the name
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from inspect import Parameter
     from types import FrameType, ModuleType
     from typing import Any, NoReturn
 
@@ -38,11 +40,20 @@ RESULT_LIMIT_BYTES = 256 * 1024
 MESSAGE_LIMIT = 2000
 _PR_SET_PDEATHSIG = 1
 _SIGKILL, _SIGTERM = 9, 15
-_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", list: "array", dict: "object"}
+_PREPARE, _GO = b"p", b"!"
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
+_PLAIN = (int, str, float, bool, list, dict, object, None)
+_PLAIN_WORDS = {"int", "str", "float", "bool", "list", "dict", "object", "None"}
+_HERE = os.path.dirname(sys._getframe().f_code.co_filename)  # of the source, wherever this is compiled to
+_PATH = tuple(sys.path)  # without the user's folders
 
 
 class NoStart(Exception):
     """What the run needs is not there: it did not start, and trying again would not help."""
+
+
+class Unfit(Exception):
+    """Parameters that are not what the flow's annotations want."""
 
 
 def die_with_parent() -> None:
@@ -53,33 +64,60 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
-def wait_for_word() -> bool:
-    """Blocks until the consumer says go; False: it is gone. Standard input is empty from then on."""
+def wait_for_word() -> tuple[int, bytes]:
+    """Blocks until the consumer speaks; where it is listened to from then on, and the word, empty when it is gone.
+
+    Standard input is empty afterwards: user code that reads it must not take the next word away."""
     word = os.read(0, 1)
+    line = os.dup(0)  # not inherited by what is executed
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return word != b""
+    return line, word
+
+
+def wait_for_go(line: int) -> None:
+    """Says that everything is loaded and blocks until the run may begin; ends the process when the consumer is gone."""
+    try:
+        os.write(line, b".")
+        word = os.read(line, 1)
+    except (BrokenPipeError, ConnectionResetError):
+        word = b""
+    if word != _GO:
+        os._exit(1)
 
 
 def run(folder: str) -> None:
     die_with_parent()
     with open(os.path.join(folder, "spec"), "rb") as file:
         spec = marshal.load(file)  # noqa: S302 - from the consumer, by way of a folder that is the user's alone
-    if not wait_for_word():
+    line, word = wait_for_word()
+    if word not in (_PREPARE, _GO):
         os._exit(1)
     outcome = os.path.join(folder, "outcome")
     try:
-        if spec["command"] is not None:
+        flow: Callable[..., Any] | None = None
+        if spec["command"] is None:
+            _signal.signal(_SIGTERM, _leave)
+            flow = load(spec["entrypoint"], spec["path"])
+            parameters = fitted(flow, spec["parameters"])
+        if word == _PREPARE:
+            if _is_async(flow):
+                import asyncio  # noqa: F401 - as late as possible, but not when the run is due
+            wait_for_go(line)
+        os.close(line)
+        if flow is None:
             replace_with(spec["command"])
-        _signal.signal(_SIGTERM, _leave)
-        flow = load(spec["entrypoint"], spec["path"])
-        result = flow(**spec["parameters"])
+        result = flow(**parameters)
         if hasattr(result, "__await__"):
             result = _awaited(result)
         write(outcome, "\n".join(("COMPLETED", *kept(result))))
     except NoStart as error:
         write(outcome, f"NOSTART\n\n{error}")
+        sys.exit(1)
+    except Unfit as error:
+        print(error, file=sys.stderr)
+        write(outcome, f"FAILED\n\n{str(error)[:MESSAGE_LIMIT]}")
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the edge of the process
         show(error)
@@ -88,7 +126,14 @@ def run(folder: str) -> None:
 
 
 def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+    # Where `dispatcher.current` looks; it may not be imported yet, and nothing here imports it.
+    sys.modules["__main__"].dispatcher_run_is_asked_to_stop = True  # type: ignore[attr-defined]
     sys.exit(128 + _SIGTERM)
+
+
+def _is_async(flow: object) -> bool:
+    code = getattr(getattr(flow, "__wrapped__", flow), "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _CO_COROUTINE)
 
 
 def _awaited(awaitable: Awaitable[Any]) -> Any:
@@ -166,6 +211,49 @@ def _from_name(name: str) -> ModuleType:
     return sys.modules[name]
 
 
+def fitted(flow: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters as the flow's annotations want them. Raises `Unfit` with everything that is wrong."""
+    if type(flow) is type(fitted):
+        asked = flow.__annotations__
+        if all(_is_plain(asked[name], flow) for name in parameters if name in asked):
+            return parameters
+    elif not parameters:
+        return parameters
+    with_theirs, sys.path = sys.path, list(_PATH)
+    try:
+        file = os.path.join(_HERE, "annotations.py")
+        spec = files_importing.spec_from_file_location("dispatcher's annotations", file)
+        assert spec is not None
+        assert spec.loader is not None
+        annotations = importing.module_from_spec(spec)
+        spec.loader.exec_module(annotations)
+    finally:
+        sys.path = with_theirs
+    converted, faults = annotations.fitted(flow, parameters, _PATH)
+    if faults:
+        raise Unfit(f"The parameters do not fit the flow {flow.__name__!r}: {'; '.join(faults)}")
+    found: dict[str, Any] = converted
+    return found
+
+
+def _is_plain(annotation: Any, flow: Callable[..., Any]) -> bool:
+    """Whether it is seen at a glance that JSON is what it wants; what is not is looked at more closely."""
+    if isinstance(annotation, str):  # `from __future__ import annotations`
+        words = annotation.replace("dict[str,", "list[").replace("[", " ").replace("]", " ").replace("|", " ").split()
+        names = flow.__globals__  # type: ignore[attr-defined]
+        return "dict[" not in annotation.replace("dict[str,", "") and all(
+            word in _PLAIN_WORDS and word not in names for word in words
+        )
+    if type(annotation) is type(list[int]):
+        of = annotation.__args__
+        if annotation.__origin__ is dict and of[0] is str:
+            return _is_plain(of[1], flow)
+        return annotation.__origin__ is list and _is_plain(of[0], flow)
+    if type(annotation) is type(int | None):
+        return all(_is_plain(one, flow) for one in annotation.__args__)
+    return any(annotation is plain for plain in (*_PLAIN, type(None)))
+
+
 def kept(result: object) -> tuple[str, str]:
     """The result as JSON in one line, and a note if it is not kept."""
     if result is None:
@@ -193,7 +281,12 @@ def told(error: BaseException) -> str:
     return (f"{name}: {text}" if text else name)[:MESSAGE_LIMIT]
 
 
-_OURS = (told.__code__.co_filename, "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+_OURS = (
+    told.__code__.co_filename,
+    os.path.join(_HERE, "annotations.py"),
+    "<frozen importlib._bootstrap>",
+    "<frozen importlib._bootstrap_external>",
+)
 
 
 def show(error: BaseException) -> None:
@@ -216,69 +309,5 @@ def write(path: str, text: str) -> None:
     os.replace(path + ".new", path)
 
 
-def inspect(spec_path: str) -> None:
-    """Reports on a flow without calling it; the spec has `entrypoint`, `path` and `report`, the file to write."""
-    import json
-
-    with open(spec_path, encoding="utf-8") as file:
-        spec = json.load(file)
-    try:
-        report = inspected(load(spec["entrypoint"], spec["path"]))
-    except NoStart as error:
-        report = {"ok": False, "error": str(error)}
-    except Exception as error:  # noqa: BLE001 - the edge of the process
-        show(error)
-        report = {"ok": False, "error": f"importing it failed: {told(error)}"}
-    write(spec["report"], json.dumps(report))
-
-
-def inspected(flow: Callable[..., Any]) -> dict[str, Any]:
-    """`{"ok": True, "flow_name", "parameters"}` with a JSON schema of the signature, or `{"ok": False, "error"}`."""
-    from inspect import Parameter, signature
-
-    name = getattr(flow, "__name__", type(flow).__name__).strip("_").replace("_", "-")
-    try:
-        parameters = signature(flow).parameters.values()
-    except (TypeError, ValueError) as error:
-        return {"ok": False, "error": f"its parameters cannot be read: {error}"}
-    properties: dict[str, Any] = {}
-    required: list[str] = []
-    anything = False
-    for parameter in parameters:
-        if parameter.kind is Parameter.POSITIONAL_ONLY:
-            why = f"its parameter {parameter.name!r} is positional-only; parameters are passed by name: drop the '/'"
-            return {"ok": False, "error": why}
-        if parameter.kind is Parameter.VAR_KEYWORD:
-            anything = True
-        elif parameter.kind is not Parameter.VAR_POSITIONAL:
-            properties[parameter.name] = _described(parameter, Parameter.empty)
-            if parameter.default is Parameter.empty:
-                required.append(parameter.name)
-    schema = {"properties": properties, "required": required, "additionalProperties": anything}
-    return {"ok": True, "flow_name": getattr(flow, "flow_name", None) or name, "parameters": schema}
-
-
-def _described(parameter: Parameter, nothing: object) -> dict[str, Any]:
-    shown: dict[str, Any] = {"title": parameter.name}
-    annotation = parameter.annotation
-    if isinstance(annotation, str):  # `from __future__ import annotations`
-        annotation = {kind.__name__: kind for kind in _TYPES}.get(annotation, nothing)
-    annotation = getattr(annotation, "__origin__", annotation)  # list[int] is a list
-    try:
-        if annotation in _TYPES:
-            shown["type"] = _TYPES[annotation]
-    except TypeError:  # an annotation may be anything, hashable or not
-        pass
-    if parameter.default is not nothing:
-        import json
-
-        try:
-            json.dumps(parameter.default, allow_nan=False)
-            shown["default"] = parameter.default
-        except (TypeError, ValueError, RecursionError):
-            pass
-    return shown
-
-
 if __name__ == "__main__":
-    {"run": run, "inspect": inspect}[sys.argv[1]](sys.argv[2])
+    run(sys.argv[2])

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent import joining, succession
+from agent import health, joining, succession
 from agent.clock import now_s
 from agent.echo import Echo
 from agent.execution import Execution, Surroundings
@@ -27,6 +27,7 @@ from agent.joining import Kind
 from agent.options import Options
 from agent.outcome import Stop
 from agent.patience import Patience
+from agent.vitals import Vitals
 from dispatcher.aio import AsyncClient
 from dispatcher.client import Client
 from dispatcher.errors import BrokerRefused, BrokerUnavailable, ConsumerUnknown, PoolNotFound
@@ -50,7 +51,8 @@ def serve(kind: Kind, options: Options) -> int:
 
 
 async def _serve(kind: Kind, options: Options) -> int:
-    async with AsyncClient(options.url) as client:
+    vitals = Vitals()
+    async with health.served(options.health, vitals), AsyncClient(options.url) as client:
         patience = Patience(client)
         introduction = asyncio.ensure_future(joining.introduced(kind, options, patience))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -60,7 +62,7 @@ async def _serve(kind: Kind, options: Options) -> int:
         except asyncio.CancelledError:
             return 0
         with Client(options.url) as pulse_client:
-            loop = ConsumerLoop(me, options, client, patience, pulse_client)
+            loop = ConsumerLoop(me, options, client, patience, pulse_client, vitals)
             return await loop.run(predecessors, lambda: joining.settled(kind, options, patience, me))
 
 
@@ -68,7 +70,13 @@ class ConsumerLoop:
     """One agent or worker from its registration to its leave."""
 
     def __init__(
-        self, me: Consumer, options: Options, client: AsyncClient, patience: Patience, pulse_client: Client
+        self,
+        me: Consumer,
+        options: Options,
+        client: AsyncClient,
+        patience: Patience,
+        pulse_client: Client,
+        vitals: Vitals | None = None,
     ) -> None:
         self._me = me
         self._options = options
@@ -77,11 +85,13 @@ class ConsumerLoop:
         self._infrastructure = ProcessInfrastructure({succession.VARIABLE: me.id}, me.host)
         self._echo = Echo(sys.stdout.fileno()) if options.is_output_shown and sys.stdout is not None else None
         show = None if self._echo is None else self._echo.show
-        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, show)
+        self._vitals = Vitals() if vitals is None else vitals
+        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, show, vitals=self._vitals)
         self._loop = asyncio.get_running_loop()
         self._pulse = Pulse(pulse_client, me.pool, me.id, self._loop.call_soon_threadsafe, self._on_unknown)
         self._executions: dict[asyncio.Task[None], Execution] = {}
-        self._taken = 0  # runs claimed since the start
+        self._vitals.limit, self._vitals.heartbeat = options.limit, self._pulse.beat
+        self._vitals.running, self._vitals.is_away = self._executions.__len__, lambda: patience.is_away
         self._stir = asyncio.Event()  # the doorbell rang, a run ended, a signal came
         self._signals = 0
         self._signalled = asyncio.Event()
@@ -104,6 +114,7 @@ class ConsumerLoop:
                 me = await self._unless_signalled(settle()) if settle is not None else self._me
                 if me is not None:
                     self._me = me
+                    self._vitals.facts = {"name": me.name, "kind": me.kind, "type": me.type, "pool": me.pool}
                     self._pulse.start(lease_ms)
                     self._listen_anew()
                     await self._take()
@@ -135,6 +146,8 @@ class ConsumerLoop:
             self._stir.clear()
             want = self._want()
             claim, look_in_s = None, None
+            if want or self._must_register:
+                self._vitals.asked()
             try:
                 if self._must_register:
                     await self._unless_signalled(self._register())
@@ -157,13 +170,14 @@ class ConsumerLoop:
                 return
             if claim:
                 look_in_s = self._look_in_s(claim)
+            self._vitals.looks_in(look_in_s)
             await self._stirred(look_in_s)
 
     def _want(self) -> int:
         """How many more runs this consumer may have now."""
         if self._options.limit is None:
             return leases.MAX_CLAIM
-        used = self._taken if self._options.is_run_once else len(self._executions)
+        used = self._vitals.taken if self._options.is_run_once else len(self._executions)
         return max(0, min(leases.MAX_CLAIM, self._options.limit - used))
 
     async def _claim(self, want: int) -> Claim | None:
@@ -178,6 +192,7 @@ class ConsumerLoop:
         )
         if claim is None:
             return None
+        self._vitals.answered(now_s() - sent_s)
         runs, lease_ms = claim.runs, claim.lease_ms
         if runs and now_s() - sent_s > _LATE_S:
             sent_s = now_s()
@@ -200,7 +215,7 @@ class ConsumerLoop:
     def _begin(self, run: Claimed, sent_s: float, lease_ms: int) -> None:
         execution = Execution(run, self._around)
         self._pulse.hold(execution, sent_s, lease_ms)
-        self._taken += 1
+        self._vitals.taken += 1
         task = self._loop.create_task(execution.run_to_end(), name=f"run {run.id}")
         self._executions[task] = execution
         task.add_done_callback(self._on_end)
@@ -302,6 +317,7 @@ class ConsumerLoop:
     async def _drain(self) -> bool:
         """Gives back what has not begun, waits for what runs, leaves. False: something could not be told to Redis."""
         end_s = None
+        self._vitals.drains()
         while self._executions and self._signals < 2 and (end_s is None or now_s() < end_s):
             self._stir.clear()
             if self._signals and end_s is None:
@@ -314,7 +330,8 @@ class ConsumerLoop:
         for execution in self._executions.values():
             execution.interrupt(Stop.GIVE_BACK)
         if self._executions:
-            await asyncio.wait(self._executions, timeout=self._options.grace_s + _FAREWELL_S)
+            grace_s = max(execution.grace_s for execution in self._executions.values())
+            await asyncio.wait(self._executions, timeout=grace_s + _FAREWELL_S)
         left = list(self._executions)
         for task in left:
             task.cancel()

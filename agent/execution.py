@@ -1,7 +1,9 @@
-"""One run's life on this consumer, as named steps: prepare, wait until it is due, start, watch, report.
+"""One run's life on this consumer, as named steps: prepare, load, wait until it is due, start, watch, report.
 
-The process is started only after the server has agreed (`lease_start`), and the run is over only when the server has
-answered how it ended, or has said that it is not ours any more. Whatever ends a run early comes in through
+The run begins only after the server has agreed (`lease_start`), which is asked when the run is due and not before, so
+that a run is never RUNNING and a flow never called before its expected start; of what was claimed early all but that
+one question is done by then. The run is over only when the server has answered how it ended, or has said that it is
+not ours any more. Whatever ends a run early comes in through
 `interrupt`. Nothing here decides about states: `agent/outcome.py` says what an end means, scripts refuse what is late.
 """
 
@@ -9,17 +11,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from agent.clock import now_s
 from agent.infrastructure.base import Ended, Infrastructure, Job
+from agent.infrastructure.configuration import Configuration
 from agent.outcome import Stop, outcome
 from agent.output import Output
+from agent.pacing import LONGEST_TURN_S, Turns
 from agent.patience import Patience
-from dispatcher.errors import BrokerRefused, LeaseLost, PoolNotFound
-from dispatcher.models import Claimed, Consumer, Outcome
+from agent.vitals import Vitals
+from dispatcher.errors import BrokerRefused, DispatcherError, LeaseLost, PoolNotFound
+from dispatcher.models import Claimed, Consumer, Document, Outcome
 from dispatcher.ops import leases
 from dispatcher.states import State
 
@@ -27,15 +33,30 @@ T = TypeVar("T")
 _log = logging.getLogger("dispatcher.consumer")
 
 
+_KEYS = ("name", "env", "labels", "command", "working_dir", "stream_output", "timeout_seconds", "grace_seconds")
+
+
+def job_without_template(run: Claimed) -> tuple[Document, Document | None]:
+    """The job of a run as its job variables alone say it, and no document to keep with the run."""
+    return {key: run.input.job_variables[key] for key in _KEYS if key in run.input.job_variables}, None
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all executions of a consumer share."""
+    """What all executions of a consumer share.
+
+    `job_of` gives a run's rendered job, and what of it is kept with the run; it may raise a `DispatcherError`, which
+    ends the run.
+    """
 
     me: Consumer
     patience: Patience
     infrastructure: Infrastructure
-    grace_s: float  # from SIGTERM to SIGKILL
+    grace_s: float  # from SIGTERM to SIGKILL, unless the job says otherwise
     echo: Callable[[str], None] | None  # where lines of output go besides the log
+    job_of: Callable[[Claimed], tuple[Document, Document | None]] = job_without_template
+    vitals: Vitals = field(default_factory=Vitals)
+    turns: Turns = field(default_factory=Turns)
 
 
 class Execution:
@@ -43,19 +64,20 @@ class Execution:
 
     def __init__(self, run: Claimed, around: Surroundings) -> None:
         self.run = run
-        self.is_started = False  # user code has begun
+        self.is_started = False  # the run has begun
+        self.grace_s = around.grace_s
         self._around = around
+        self._shown: Document | None = None  # the job, as it is kept with the run
+        self._called = ""
         self._job: Job | None = None
         self._stop: Stop | None = None
         self._stopped = asyncio.Event()
         self._is_ended = False
         self._due_s = now_s() + run.wait_ms / 1000
         self._started_s = 0.0
-        echo = around.echo
+        self._is_shown = True
         self._output = Output(
-            self._write_log,
-            lambda: around.patience.is_away,
-            None if echo is None else lambda line: echo(f"{run.name} | {line}"),
+            self._write_log, lambda: around.patience.is_away, None if around.echo is None else self._show
         )
 
     @property
@@ -90,23 +112,49 @@ class Execution:
     # Steps ----------------------------------------------------------------------------------------------------------
 
     async def _execute(self) -> Ended:
-        job = await self._around.infrastructure.prepare(self.run, self._output.feed)
+        job = self._agreed()
         if isinstance(job, Ended):
             return job
-        self._job = job
-        end = asyncio.create_task(job.wait())
+        with self._around.turns.ask(self._due_s) as turn:
+            is_early = self._due_s > now_s()
+            if is_early:
+                await self._unless_stopped(turn.granted.wait(), self._due_s - now_s())
+            if self._stop is not None:
+                return Ended()
+            prepared = await self._around.infrastructure.prepare(self.run, job, self._output.feed)
+            if isinstance(prepared, Ended):
+                return prepared
+            self._job = prepared
+            end = asyncio.create_task(prepared.wait())
+            try:
+                if is_early:
+                    await self._unless_stopped(prepared.load(), min(LONGEST_TURN_S, self._due_s - now_s()))
+                turn.end()
+                if await self._wait_until_due(end) and await self._start(prepared):
+                    await self._watch(end)
+            finally:
+                if not end.done():
+                    await self._end(prepared, end)
+            return await end
+
+    def _agreed(self) -> Document | Ended:
+        """The job, and what it says about this execution is noted. `Ended`: it cannot be had, or is nonsense."""
         try:
-            if await self._wait_until_due(end) and await self._start(job):
-                await self._watch(end)
-        finally:
-            if not end.done():
-                await self._end(job, end)
-        return await end
+            job, self._shown = self._around.job_of(self.run)
+            wanted = Configuration.read(job)
+        except DispatcherError as error:
+            return Ended(could_not_start=str(error))
+        of = self.run.input
+        limits_s = [limit_s for limit_s in (wanted.timeout_s, of.timeout_s) if limit_s is not None]
+        self.run = replace(self.run, input=replace(of, timeout_s=min(limits_s, default=None)))
+        self.grace_s = self.grace_s if wanted.grace_s is None else wanted.grace_s
+        self._is_shown = wanted.is_output_shown
+        self._called = f" as {wanted.name}" if wanted.name else ""
+        return job
 
     async def _wait_until_due(self, end: asyncio.Task[Ended]) -> bool:
         """The run holds its slot meanwhile; False: it is not to be started at all, or its process has ended already."""
-        wait_s = self._due_s - now_s()
-        if wait_s > 0:
+        while self._stop is None and not end.done() and (wait_s := self._due_s - now_s()) > 0:
             await self._unless_stopped(_until(end, wait_s))
         return self._stop is None and not end.done()
 
@@ -126,7 +174,7 @@ class Execution:
         self.is_started = True
         self._started_s = now_s()
         job.start()
-        _log.info("Run %s (%s) has started, process %d.", self.run.name, self.run.id, job.pid)
+        _log.info("Run %s (%s) has started%s, process %d.", self.run.name, self.run.id, self._called, job.pid)
         return True
 
     async def _watch(self, end: asyncio.Task[Ended]) -> None:
@@ -135,10 +183,10 @@ class Execution:
             self.interrupt(Stop.TIMEOUT)
 
     async def _end(self, job: Job, end: asyncio.Task[Ended]) -> None:
-        """SIGTERM, grace, SIGKILL. A process that has not begun with user code needs no grace."""
+        """SIGTERM, grace, SIGKILL. What has at most been loaded needs no grace."""
         if self.is_started and self._stop is not Stop.LOST:
             job.stop(force=False)
-            await _until(end, self._around.grace_s)
+            await _until(end, self.grace_s)
         job.stop(force=True)
 
     async def _report(self, ended: Ended) -> None:
@@ -153,6 +201,8 @@ class Execution:
 
     async def _finish(self, told: Outcome) -> None:
         me = self._around.me
+        if told.retry_in_ms is not None:  # what failed while it was loaded is not tried again before its time
+            told = replace(told, retry_in_ms=max(told.retry_in_ms, math.ceil(1000 * (self._due_s - now_s()))))
         try:
             (word,) = await self._around.patience.run(lambda: leases.finish(me.pool, me.id, [told]))
         except PoolNotFound as error:
@@ -161,12 +211,15 @@ class Execution:
         state = State.CANCELLED if word == State.CANCELLED else told.state
         took = f" after {now_s() - self._started_s:.1f} s" if self.is_started else ""
         why = f": {told.message.rstrip('.')}" if told.message else ""
+        end = state.value
         if word == "FENCED":
-            more = " That is not kept: the run was not ours any more."
+            end, more = "LOST", " That is not kept: the run was not ours any more."
         elif told.retry_in_ms is not None and state is not State.CANCELLED:
+            end = "AWAITING_RETRY"
             more = f" It is tried again in {told.retry_in_ms / 1000:.1f} s."
         else:
             more = ""
+        self._around.vitals.ended(end)
         _log.info("Run %s (%s) is %s%s%s.%s", self.run.name, self.run.id, state, took, why, more)
 
     async def _give_back(self) -> None:
@@ -178,10 +231,16 @@ class Execution:
         if word == "FENCED":
             self._say_lost()
         else:
+            self._around.vitals.ended("GIVEN_BACK")
             _log.info("Run %s (%s) was given back and is %s.", self.run.name, self.run.id, word)
 
     def _say_lost(self) -> None:
+        self._around.vitals.ended("LOST")
         _log.warning("Run %s (%s) is not ours any more; its process was stopped.", self.run.name, self.run.id)
+
+    def _show(self, line: str) -> None:
+        if self._is_shown and self._around.echo is not None:
+            self._around.echo(f"{self.run.name} | {line}")
 
     async def _write_log(self, lines: list[str]) -> bool:
         me = self._around.me
@@ -198,11 +257,11 @@ class Execution:
 
     # Waiting --------------------------------------------------------------------------------------------------------
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """The result, or None when the run was interrupted first."""
+    async def _unless_stopped(self, work: Coroutine[Any, Any, T], longest_s: float | None = None) -> T | None:
+        """The result, or None when the run was interrupted first or the time was up."""
         task, stopped = asyncio.create_task(work), asyncio.create_task(self._stopped.wait())
         try:
-            await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, stopped}, timeout=longest_s, return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else None
         finally:
             stopped.cancel()

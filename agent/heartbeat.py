@@ -21,6 +21,7 @@ from typing import Protocol
 
 from agent.clock import now_s
 from agent.outcome import Stop
+from agent.vitals import Beat
 from dispatcher.client import Client
 from dispatcher.errors import BrokerDown, BrokerLoading, ConsumerUnknown, DispatcherError, PoolNotFound
 from dispatcher.models import Heartbeat
@@ -92,6 +93,7 @@ class Pulse:
         self._leases: dict[tuple[str, int], _Lease] = {}
         self._lease_s = 0.0
         self._heard_s = 0.0
+        self._beat_s = 0.0  # when a heartbeat was last answered, or could wait
         self._down_until_s = 0.0
         self._hurry = threading.Event()
         self._changed = threading.Event()
@@ -115,6 +117,8 @@ class Pulse:
         leases were, the next heartbeat would be too late for it, so there is one now."""
         lease_s = lease_ms / 1000
         with self._lock:
+            if not self._leases:
+                self._beat_s = now_s()
             self._leases[holder.key] = _lease_from(holder, sent_s, lease_s)
             is_shorter = lease_s < self._lease_s
             self._lease_s = min(lease_s, self._lease_s)
@@ -134,6 +138,12 @@ class Pulse:
     def heard(self) -> None:
         """The server has heard of the consumer by another call: without runs a heartbeat can wait."""
         self._heard_s = now_s()
+        if not self._leases:
+            self._beat_s = self._heard_s
+
+    def beat(self) -> Beat | None:
+        """How the heartbeat is; None: it has not begun."""
+        return Beat(now_s() - self._beat_s, self._period_s()) if self._lease_s else None
 
     # The renewing thread --------------------------------------------------------------------------------------------
 
@@ -176,6 +186,7 @@ class Pulse:
             _log.exception("A heartbeat failed because of a bug; it is tried again:")
             return False
         self.heard()
+        self._beat_s = now_s()
         return True
 
     def _apply(self, held: list[tuple[str, int]], sent_s: float, answer: Heartbeat) -> None:

@@ -10,7 +10,7 @@ class Options:
     """`pool`, `name`, `type` None: to be found out. `limit` None: as many runs at once as the pool gives.
 
     `query_s`: the longest time between two safety looks. `grace_s`: from SIGTERM to SIGKILL. `drain_timeout_s`: how
-    long the first signal waits for running runs, None: for ever.
+    long the first signal waits for running runs, None: for ever. `health`: host and port of the health check.
     """
 
     url: str
@@ -27,6 +27,7 @@ class Options:
     allows_unsafe_broker: bool = False
     is_run_once: bool = False
     is_output_shown: bool = True
+    health: tuple[str, int] | None = None
 
     @property
     def selector(self) -> str:

@@ -47,11 +47,14 @@ def start(prefixes: tuple[str, ...], **given: Any) -> None:
         raise click.UsageError("Give either -q/--work-queue or -m/--match.")
 
     from agent import agent as program
+    from agent import journal
     from agent.options import Options
 
     program.check(asked.pool, asked.queues, prefixes, asked.name)
     options = Options(url=greet("agent", asked), prefixes=prefixes, **words("agent", asked))
-    raise click.exceptions.Exit(program.start(options))
+    with journal.kept():
+        code = program.start(options)
+    raise click.exceptions.Exit(code)
 
 
 @agent.command(name="ls")

@@ -5,8 +5,6 @@ The consumers themselves are in `agent/`, which only `cli/agent.py` and `cli/wor
 
 from __future__ import annotations
 
-import logging
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -109,7 +107,7 @@ def words(kind: str, asked: Asked) -> dict[str, Any]:
 
 
 def greet(kind: str, asked: Asked) -> str:
-    """Says which broker is used, then the banner; logging is ready afterwards. Returns the broker's URL."""
+    """Says which broker is used, then the banner. Returns the broker's URL."""
     from dispatcher import __version__
 
     if asked.api is not None:
@@ -118,11 +116,6 @@ def greet(kind: str, asked: Asked) -> str:
     click.echo(f"Using {session().broker_words}", err=True)
     if not asked.hide_welcome:
         click.echo(BANNER.format(kind=kind, version=__version__), err=True)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    log = logging.getLogger("dispatcher")
-    log.handlers, log.propagate = [handler], False
-    log.setLevel(logging.INFO)
     return url
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cli.consumers import Asked, greet, list_consumers, start_options, words
-from cli.context import output_option
+from cli.context import output_option, session
 
 
 @click.group()
@@ -25,7 +25,13 @@ def worker() -> None:
 @worker.command()
 @start_options
 @click.option("-t", "--type", "type_", metavar="TYPE", help="The worker's type.  [default: the pool's]")
-def start(type_: str | None, **given: Any) -> None:
+@click.option(
+    "--with-healthcheck",
+    "has_health",
+    is_flag=True,
+    help="Answer GET /health and GET /metrics on 127.0.0.1:8080 (settings healthcheck_host and healthcheck_port).",
+)
+def start(type_: str | None, has_health: bool, **given: Any) -> None:
     """Start a worker; it works until a signal ends it.
 
     The first SIGINT or SIGTERM waits for running runs, the second stops them and gives them back.
@@ -37,12 +43,21 @@ def start(type_: str | None, **given: Any) -> None:
     """
     asked = Asked(**given)
 
+    from agent import journal
     from agent import worker as program
     from agent.options import Options
 
     program.check(asked.pool, type_, asked.queues, asked.name)
-    options = Options(url=greet("worker", asked), type=type_, **words("worker", asked))
-    raise click.exceptions.Exit(program.start(options))
+    settings = session().settings
+    health = (
+        (getattr(settings, "healthcheck_host", "127.0.0.1"), getattr(settings, "healthcheck_port", 8080))
+        if has_health
+        else None
+    )
+    options = Options(url=greet("worker", asked), type=type_, health=health, **words("worker", asked))
+    with journal.kept():
+        code = program.start(options)
+    raise click.exceptions.Exit(code)
 
 
 @worker.command(name="ls")

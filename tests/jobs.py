@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agent.infrastructure.base import Ended
-from agent.infrastructure.process import ProcessInfrastructure, ProcessJob
+from agent.infrastructure.process import ProcessInfrastructure
+from agent.infrastructure.process_job import ProcessJob
 from dispatcher.models import Claimed, RunInput
 
 LIMIT_S = 30
@@ -23,18 +24,24 @@ class Runner:
         self.infrastructure = ProcessInfrastructure
 
     def __call__(
-        self, flow: str | None = None, act: Callable[[ProcessJob], Awaitable[None]] | None = None, **of: Any
+        self,
+        flow: str | None = None,
+        act: Callable[[ProcessJob], Awaitable[None]] | None = None,
+        job: dict[str, Any] | None = None,
+        **of: Any,
     ) -> Ended:
         entrypoint = None if flow is None else flow if ":" in flow else f"flows.py:{flow}"
         run_input = RunInput(**{"entrypoint": entrypoint, "path": str(self.project), **of})
         claimed = Claimed("RUN", 7, "default", 0, 2, 0, "brave-fox", "etl/nightly", 0, run_input)
-        return asyncio.run(self._run(claimed, act))
+        return asyncio.run(self._run(claimed, job or {}, act))
 
-    async def _run(self, run: Claimed, act: Callable[[ProcessJob], Awaitable[None]] | None) -> Ended:
+    async def _run(
+        self, run: Claimed, of: dict[str, Any], act: Callable[[ProcessJob], Awaitable[None]] | None
+    ) -> Ended:
         infrastructure = self.infrastructure({"DISPATCHER_CONSUMER_ID": "CONSUMER"}, "myhost")
         try:
             async with asyncio.timeout(LIMIT_S):
-                job = await infrastructure.prepare(run, self._print)
+                job = await infrastructure.prepare(run, of, self._print)
                 if isinstance(job, Ended):
                     return job
                 if act is None:

@@ -1,16 +1,17 @@
 """The one protocol between a run's life (`agent/execution.py`) and where it is executed.
 
-An infrastructure prepares a job for a claimed run; a job is started when its time and its lease allow, waited for, and
-stopped. Preparing and starting are apart, so that what takes long (an interpreter, an image, a pod) can be ready
-before the run is due. A job reports how it ended and decides nothing: retries, states and leases are not known here.
-A new kind of execution environment is one new file beside this one.
+An infrastructure prepares a job for a claimed run; a job is loaded when the run was claimed early, started when its
+time and its lease allow, waited for, and stopped. Preparing, loading and starting are apart, so that what takes long
+(an interpreter, its imports, an image, a pod) can be ready before the run is due. A job reports how it ended and
+decides nothing: retries, states and leases are not known here. A new kind of execution environment is one new file
+beside this one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from dispatcher.models import Claimed
 from dispatcher.states import State
@@ -40,8 +41,15 @@ class Job(Protocol):
     @property
     def pid(self) -> int: ...
 
+    async def load(self) -> None:
+        """Has what the run needs loaded while it is not due, and returns when that is done or the job has ended.
+
+        Of user code only what an import executes runs. It may be given up: the loading goes on, `start` can be called.
+        """
+        ...
+
     def start(self) -> None:
-        """Lets user code begin. Nothing of it has run before."""
+        """Lets the run begin. Without `load` nothing of user code has run before."""
         ...
 
     async def wait(self) -> Ended:
@@ -57,8 +65,8 @@ class Job(Protocol):
 class Infrastructure(Protocol):
     """Makes jobs; one for all runs of a consumer."""
 
-    async def prepare(self, run: Claimed, sink: Sink) -> Job | Ended:
-        """A job whose user code has not begun, or why there can be none."""
+    async def prepare(self, run: Claimed, job: Mapping[str, Any], sink: Sink) -> Job | Ended:
+        """A job whose user code has not begun, or why there can be none. `job`: the rendered base job template."""
         ...
 
     def close(self) -> None:

@@ -11,29 +11,28 @@ Processes are spawned from the main thread, whose end is what the kernel's paren
 
 from __future__ import annotations
 
-import asyncio
 import json
 import marshal
 import os
 import py_compile
 import shutil
-import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from agent.infrastructure.base import Ended, Sink
+from agent.infrastructure.configuration import Configuration
 from agent.infrastructure.guarding import Guarding
-from dispatcher.models import Claimed, RunInput
-from dispatcher.states import State
+from agent.infrastructure.process_job import WAYS_OUT, ProcessJob
+from dispatcher.errors import BadValue
+from dispatcher.models import Claimed
 
 _PROGRAM = Path(__file__).resolve().parent.parent / "child.py"
-_PIECE_BYTES = 65536
-_LAST_BYTES = 1 << 20  # read after the end; a pipe holds less, more can only come from a process that left the group
 
 
 class ProcessInfrastructure:
@@ -61,48 +60,84 @@ class ProcessInfrastructure:
         elif not self._program.exists():
             self._program = _compiled(self._folder)
 
-    async def prepare(self, run: Claimed, sink: Sink) -> ProcessJob | Ended:
-        return self._prepared(run, sink)
+    async def prepare(self, run: Claimed, job: Mapping[str, Any], sink: Sink) -> ProcessJob | Ended:
+        try:
+            wanted = Configuration.read(job)
+        except BadValue as error:
+            return Ended(could_not_start=str(error))
+        return self._prepared(run, wanted, sink)
 
-    def _prepared(self, run: Claimed, sink: Sink) -> ProcessJob | Ended:
-        path = run.input.path
-        if path is not None and not Path(path).is_dir():
-            return Ended(could_not_start=f"host {self._host} has no code folder {path!r}. {_WAYS_OUT}")
+    def _prepared(self, run: Claimed, wanted: Configuration, sink: Sink) -> ProcessJob | Ended:
+        if (missing := self._missing(run, wanted)) is not None:
+            return Ended(could_not_start=missing)
         folder = None
         try:
             self._see_to_folder()
             folder = self._folder / f"{run.id}-{run.epoch}"
             folder.mkdir(mode=0o700)
-            process = self._spawn(run, folder)
-        except (OSError, ValueError) as error:  # no memory, no more processes, a NUL in the environment
+            process, line = self._spawn(run, wanted, folder)
+        except (OSError, ValueError) as error:  # no memory, no more processes
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
             return Ended(could_not_start=f"host {self._host} could not start a process: {error}")
         self._guarding.add(process.pid)
-        return ProcessJob(process, folder, sink, self._guarding, self._host, run.input)
+        return ProcessJob(process, line, folder, sink, self._guarding, self._host, run.input)
 
-    def _spawn(self, run: Claimed, folder: Path) -> subprocess.Popen[bytes]:
+    def _missing(self, run: Claimed, wanted: Configuration) -> str | None:
+        """Which folder this host does not have, in words. A command that has a folder needs no code."""
+        path, home = run.input.path, _home(run, wanted)
+        if path is not None and not (wanted.command and wanted.working_dir) and not Path(path).is_dir():
+            return f"host {self._host} has no code folder {path!r}. {WAYS_OUT}"
+        if wanted.working_dir and path is None and home is not None and not home.is_absolute():
+            return f"working_dir {wanted.working_dir!r} is relative and the run has no code folder: make it absolute."
+        if home is not None and not home.is_dir():
+            return (
+                f"host {self._host} has no folder {str(home)!r}, which the job names as working_dir. Make it on every "
+                "host, name another one in the job variables, or leave it out to run in the code folder."
+            )
+        return None
+
+    def _spawn(
+        self, run: Claimed, wanted: Configuration, folder: Path
+    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
         of = run.input
-        home = folder / "work" if of.path is None else Path(of.path)
-        if of.path is None:
+        home = _home(run, wanted)
+        if home is None:
+            home = folder / "work"
             home.mkdir()
         parameters = folder / "parameters.json"
         parameters.write_text(json.dumps(of.parameters), "utf-8")
-        command = None if of.command is None else list(of.command)
+        words = wanted.command or of.command
+        command = None if words is None else list(words)
         spec = {"entrypoint": of.entrypoint, "command": command, "path": of.path}
         (folder / "spec").write_bytes(marshal.dumps({**spec, "parameters": of.parameters}))
         # A command does not need what `site` does to an interpreter, which is half of its start.
         flags = ["-P"] if command is None else ["-I", "-S"]
-        return subprocess.Popen(
-            [sys.executable, *flags, str(self._program), "run", str(folder)],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=home,
-            env={**os.environ, **_asked_for(run), **self._environment, **_of_the_run(run, parameters)},
-            start_new_session=True,
-        )
+        ours, line = socket.socketpair()
+        try:
+            ours.setblocking(False)
+            process = subprocess.Popen(
+                [sys.executable, *flags, str(self._program), "run", str(folder)],
+                bufsize=0,
+                stdin=line.fileno(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=home,
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    **wanted.env,
+                    **self._environment,
+                    **_of_the_run(run, parameters),
+                },
+                start_new_session=True,
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            line.close()
+        return process, ours
 
     def close(self) -> None:
         for guarding in self._guardings:
@@ -127,17 +162,10 @@ def _compiled(folder: Path) -> Path:
         return _PROGRAM
 
 
-_WAYS_OUT = (
-    "Have the code at the same path on every host, deploy with --path, or deploy an installed package as "
-    "package.module:function."
-)
-
-
-def _asked_for(run: Claimed) -> dict[str, str]:
-    """What the run's job variables ask for, above the consumer's environment and below what is ours."""
-    asked = run.input.job_variables.get("env")
-    extra = {str(name): str(value) for name, value in asked.items()} if isinstance(asked, dict) else {}
-    return {"PYTHONUNBUFFERED": "1", **extra}
+def _home(run: Claimed, wanted: Configuration) -> Path | None:
+    """Where the run starts: what the job says, from the code folder on; else the code folder; None: a temporary one."""
+    folders = [folder for folder in (run.input.path, wanted.working_dir) if folder]
+    return Path(*folders) if folders else None
 
 
 def _of_the_run(run: Claimed, parameters: Path) -> dict[str, str]:
@@ -150,136 +178,3 @@ def _of_the_run(run: Claimed, parameters: Path) -> dict[str, str]:
         "DISPATCHER_DEPLOYMENT": run.deployment,
         "DISPATCHER_PARAMETERS_FILE": str(parameters),
     }
-
-
-class ProcessJob:
-    """One process with its group, its private folder and its output."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        folder: Path,
-        sink: Sink,
-        guarding: Guarding,
-        host: str,
-        of: RunInput,
-    ) -> None:
-        self._process = process
-        self._folder = folder
-        self._guarding = guarding
-        self._host = host
-        self._of = of
-        self._is_buried = False  # guarded by the lock: afterwards the number may belong to a stranger
-        self._burying = threading.Lock()
-        self._stir = asyncio.Event()
-        self._output = asyncio.create_task(self._pump(sink))
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def start(self) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(b"!")
-            self._process.stdin.close()
-        except (BrokenPipeError, ValueError):  # it was killed while it waited, or is buried already; `wait` tells
-            pass
-
-    def stop(self, *, force: bool) -> None:
-        with self._burying:
-            if not self._is_buried:
-                _signal_group(self.pid, signal.SIGKILL if force else signal.SIGTERM)
-
-    async def wait(self) -> Ended:
-        await _ended(self._process)
-        with self._burying:
-            if not self._is_buried:
-                _signal_group(self.pid, signal.SIGKILL)
-                self._guarding.discard(self.pid)
-                self._process.wait()
-                self._is_buried = True
-        if self._process.stdin is not None:
-            self._process.stdin.close()
-        self._stir.set()
-        await self._output
-        try:
-            return self._told()
-        finally:
-            shutil.rmtree(self._folder, ignore_errors=True)
-
-    async def _pump(self, sink: Sink) -> None:
-        """Hands the output on. What the run wrote is in the pipe when it ends, so nothing is waited for then: a
-        process that left the group may hold the pipe open for ever."""
-        assert self._process.stdout is not None
-        left = _LAST_BYTES
-        with self._process.stdout as pipe:
-            os.set_blocking(pipe.fileno(), False)
-            while left > 0:
-                piece = _read(pipe.fileno())
-                if piece:
-                    await sink(piece)
-                    left -= len(piece) if self._is_buried else 0
-                elif piece is None and not self._is_buried:
-                    await self._readable(pipe.fileno())
-                else:
-                    return
-
-    async def _readable(self, descriptor: int) -> None:
-        loop = asyncio.get_running_loop()
-        self._stir.clear()
-        loop.add_reader(descriptor, self._stir.set)
-        try:
-            await self._stir.wait()
-        finally:
-            loop.remove_reader(descriptor)
-
-    def _told(self) -> Ended:
-        """The exit code, and what the child wrote down before it ended."""
-        code = self._process.returncode
-        try:
-            word, result, message = (self._folder / "outcome").read_text("utf-8").split("\n", 2)
-        except (OSError, ValueError):  # a command, killed, or the flow removed it
-            return Ended(code)
-        if word == "NOSTART":
-            folder = self._of.path or "a temporary folder (it was deployed without a code folder)"
-            return Ended(could_not_start=f"{message} on host {self._host}, code folder {folder}. {_WAYS_OUT}")
-        return Ended(code, State(word), message, result)
-
-
-def _read(descriptor: int) -> bytes | None:
-    """What is there; empty at the end, None when there is nothing now."""
-    try:
-        return os.read(descriptor, _PIECE_BYTES)
-    except BlockingIOError:
-        return None
-
-
-def _signal_group(group: int, number: signal.Signals) -> None:
-    try:
-        os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # gone, or (macOS) only zombies are left
-        pass
-
-
-async def _ended(process: subprocess.Popen[bytes]) -> None:
-    """Waits until the process has ended, and does not bury it: its number stays taken."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    try:
-        descriptor = os.pidfd_open(process.pid)
-    except (AttributeError, OSError):  # no Linux, or one before 5.3; here it is buried, microseconds early
-
-        def wait() -> None:
-            process.wait()
-            loop.call_soon_threadsafe(ended.set)
-
-        threading.Thread(target=wait, name=f"wait for {process.pid}", daemon=True).start()
-        await ended.wait()
-        return
-    loop.add_reader(descriptor, ended.set)
-    try:
-        await ended.wait()
-    finally:
-        loop.remove_reader(descriptor)
-        os.close(descriptor)

@@ -8,6 +8,7 @@ import os
 import py_compile
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,8 @@ from typing import Any
 import pytest
 
 from agent.infrastructure.base import Ended
-from agent.infrastructure.process import ProcessInfrastructure, ProcessJob
+from agent.infrastructure.process import ProcessInfrastructure
+from agent.infrastructure.process_job import ProcessJob
 from dispatcher.states import State
 from tests.consumers import FLOWS, is_dead
 from tests.jobs import Runner
@@ -151,7 +153,7 @@ def test_a_folder_that_was_cleaned_away_is_made_again_and_is_private(
 
 def test_a_cache_that_is_removed_meanwhile_changes_nothing(run: Runner, tmp_path: Path) -> None:
     class Tidied(ProcessInfrastructure):
-        def _spawn(self, *args: Any) -> subprocess.Popen[bytes]:
+        def _spawn(self, *args: Any) -> tuple[subprocess.Popen[bytes], socket.socket]:
             ours = tmp_path / "tmp"
             assert Path(self._program).is_relative_to(ours), "what runs is not what any clean-up of the source removes"
             return super()._spawn(*args)
@@ -169,7 +171,7 @@ def test_where_nothing_can_be_compiled_the_source_is_run(run: Runner, monkeypatc
 
 
 def test_an_environment_that_no_process_can_have_could_not_start(run: Runner) -> None:
-    assert "could not start a process" in run("hello", job_variables={"env": {"A": "nul\0"}}).could_not_start
+    assert "env.A must be text without NUL" in run("hello", job={"env": {"A": "nul\0"}}).could_not_start
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_a_run_starts_in_its_code_folder_with_the_environment_of_the_run(
     )
     parameters = {"secret": "s3cret"}
     asked = {"EXTRA": 1, "DISPATCHER_RUN_ID": "x", "DISPATCHER_CONSUMER_ID": "x", "FROM_THE_CONSUMER_TOO": "asked"}
-    ended = run("show.py:main", parameters=parameters, job_variables={"env": asked})
+    ended = run("show.py:main", parameters=parameters, job={"env": asked})
     seen = json.loads(ended.result_json)
     assert (seen["cwd"], seen["path"]) == (str(run.project), str(run.project))
     assert seen["file"] == parameters
