@@ -14,9 +14,8 @@ from agent.patience import Patience
 from dispatcher.errors import BadRequest, PoolNotFound, PoolTypeDiffers
 from dispatcher.models import Consumer, Pool
 from dispatcher.ops import pools
+from dispatcher.pool_types import LATER, WORKER_TYPES
 
-TYPES = ("process",)
-LATER = ("prefork", "rq", "docker", "kubernetes")
 _log = logging.getLogger("dispatcher.consumer")
 
 
@@ -25,11 +24,11 @@ def check(pool: str | None, type: str | None, queues: tuple[str, ...] = (), name
     if pool is None:
         raise BadRequest("A worker was asked for, but not its pool: `dispatcher worker start --pool my-pool`.")
     if type in LATER:
-        raise BadRequest(f"Worker type {type!r} comes later. This version has: {', '.join(TYPES)}.")
+        raise BadRequest(f"Worker type {type!r} comes later. This version has: {', '.join(WORKER_TYPES)}.")
     if type == "agent":
         raise BadRequest(f"Pools of type 'agent' are served by agents: `dispatcher agent start --pool {pool}`.")
-    if type is not None and type not in TYPES:
-        raise BadRequest(f"Worker type {type!r} is not known. Choose one of: {', '.join(TYPES)}.")
+    if type is not None and type not in WORKER_TYPES:
+        raise BadRequest(f"Worker type {type!r} is not known. Choose one of: {', '.join(WORKER_TYPES)}.")
     identity.check_names(pool, queues, name)
 
 

@@ -1,18 +1,21 @@
 """Parameters of a run against the schema that was read off the flow's signature: pure, no I/O.
 
-The schema is the part of JSON schema that a signature can say: `properties`, `required`,
-`additionalProperties`. A deployment without one (a command, or deployed with --no-check) takes
-anything. All faults are found before anything is raised, so that nobody has to fix them one by one.
-Types are not looked at here; a new kind of fault is one more line in `faults`.
+The schema is a JSON schema with `properties`, `required`, `additionalProperties` and `$defs`, as a signature can say.
+A deployment without one (a command, or deployed with --no-check) takes anything. All faults are found before anything
+is raised, so that nobody has to fix them one by one. What a `format` means is left to the flow, which may take more
+spellings of a date than the schema's word for it. How a value is judged is in `schemas.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
+from dispatcher import schemas
 from dispatcher.errors import ParametersInvalid
+from dispatcher.fault_words import nearest
+
+__all__ = ["check", "faults", "nearest", "typed"]
 
 
 def check(
@@ -33,23 +36,18 @@ def check(
         raise ParametersInvalid(f"The parameters do not fit {flow}: {told}. {_known(schema or {})}")
 
 
+def typed(schema: Mapping[str, Any] | None, name: str, text: str) -> Any:
+    """The value that `name=text` on a command line means: text where only text fits, else JSON if it is, else text.
+
+    Whether it fits is left to `check`, which knows the others too.
+    """
+    known = (schema or {}).get("properties") or {}
+    return schemas.typed(known.get(name, True), text, root=schema or {}, path=name)[0]
+
+
 def faults(schema: Mapping[str, Any] | None, parameters: Mapping[str, Any], *, is_complete: bool = True) -> list[str]:
     """What is wrong, in words; empty when nothing is."""
-    if schema is None:
-        return []
-    known: Mapping[str, Any] = schema.get("properties") or {}
-    found = []
-    if not schema.get("additionalProperties", False):
-        found += [f"{name!r} is not known{nearest(name, known)}" for name in parameters if name not in known]
-    if is_complete:
-        found += [f"{name!r} is missing" for name in schema.get("required") or () if name not in parameters]
-    return found
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """` (did you mean 'day'?)` for a slip of the finger, else nothing."""
-    close = get_close_matches(name.lower(), list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return [] if schema is None else schemas.faults(schema, parameters, is_complete=is_complete)
 
 
 def _known(schema: Mapping[str, Any]) -> str:

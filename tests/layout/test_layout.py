@@ -31,6 +31,8 @@ CORE = (
     "dispatcher.models*",
     "dispatcher.settings",
     "dispatcher.parameters",
+    "dispatcher.pool_types",
+    "dispatcher.templates",
     "dispatcher.call",
     "dispatcher.ops*",
 )
@@ -45,17 +47,41 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.names": (),
     "dispatcher.keyspace": ("dispatcher.errors", "dispatcher.names"),
     "dispatcher.states": ("dispatcher.errors",),
-    "dispatcher.models*": (*BASE, "dispatcher.models*"),
+    "dispatcher.pool_types": ("dispatcher.errors",),
+    "dispatcher.models*": (*BASE, "dispatcher.models*", "dispatcher.pool_types"),
     "dispatcher.settings": (*BASE,),
-    "dispatcher.schedules": ("dispatcher.errors",),
-    "dispatcher.templates": ("dispatcher.errors",),
-    "dispatcher.parameters": ("dispatcher.errors",),
+    "dispatcher.zones": (),
+    "dispatcher.recurrences": ("dispatcher.errors",),
+    "dispatcher.rrules": ("dispatcher.recurrences", "dispatcher.zones"),
+    "dispatcher.timings": (
+        "dispatcher.errors",
+        "dispatcher.models.schedules",
+        "dispatcher.recurrences",
+        "dispatcher.rrules",
+        "dispatcher.zones",
+    ),
+    "dispatcher.schedules": ("dispatcher.errors", "dispatcher.models.schedules", "dispatcher.timings"),
+    "dispatcher.fault_words": (),
+    "dispatcher.json_schema": ("dispatcher.fault_words",),
+    "dispatcher.schemas": ("dispatcher.fault_words", "dispatcher.json_schema"),
+    "dispatcher.schema_guard": ("dispatcher.fault_words", "dispatcher.json_schema", "dispatcher.schemas"),
+    "dispatcher.rendering": (),
+    "dispatcher.templates": (
+        "dispatcher.errors",
+        "dispatcher.fault_words",
+        "dispatcher.rendering",
+        "dispatcher.schemas",
+        "dispatcher.schema_guard",
+    ),
+    "dispatcher.parameters": ("dispatcher.errors", "dispatcher.fault_words", "dispatcher.schemas"),
     "dispatcher.call": ("dispatcher.errors",),
     "dispatcher.server": ("dispatcher.errors",),
     "dispatcher.broker": ("dispatcher.errors", "dispatcher.server"),
     "dispatcher.ops*": (
         *BASE,
         "dispatcher.models*",
+        "dispatcher.pool_types",
+        "dispatcher.templates",
         "dispatcher.keyspace",
         "dispatcher.call",
         "dispatcher.ops*",
@@ -84,7 +110,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "dispatcher.broker",
         "dispatcher.schedules",
         "dispatcher.signature",
-        "dispatcher.templates",
         "cli*",
     ),
 }
@@ -193,7 +218,7 @@ def test_one_place_for_each_job(library: str, users: tuple[str, ...]) -> None:
 def test_what_runs_in_the_users_process_needs_nothing_installed() -> None:
     wrong = {
         (module, name)
-        for module in ("agent.guardian", "agent.child")
+        for module in ("agent.guardian", "agent.child", "agent.inspection")
         if module in FILES
         for name in imported(module)
         if name.partition(".")[0] not in sys.stdlib_module_names
