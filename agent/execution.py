@@ -118,7 +118,7 @@ class Execution:
         with self._around.turns.ask(self._due_s) as turn:
             is_early = self._due_s > now_s()
             if is_early:
-                await self._unless_stopped(turn.granted.wait(), self._due_s - now_s())
+                await self._unless_stopped(turn.granted.wait(), max(0.0, self._due_s - LONGEST_TURN_S - now_s()))
             if self._stop is not None:
                 return Ended()
             prepared = await self._around.infrastructure.prepare(self.run, job, self._output.feed)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import doorbell, idle, memory, process_runs, server_time, start_up
+from tests.bench import doorbell, idle, memory, prefetch, process_runs, server_time, start_up
 from tests.bench.figures import Table
 from tests.bench.stage import machine
 
@@ -35,6 +35,7 @@ PARTS: dict[str, tuple[str, Callable[[argparse.Namespace], Table]]] = {
     "idle": ("calls of idle consumers", lambda of: idle.measure(of.consumers, of.window)),
     "memory": ("bytes of a waiting run", lambda of: memory.measure(20_000)),
     "process": ("a run in a process of its own", lambda of: process_runs.measure(of.runs)),
+    "prefetch": ("lateness of runs that were claimed early", lambda of: prefetch.measure(of.early)),
     "start-up": ("whole commands", lambda of: start_up.measure(of.starts)),
 }
 
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--consumers", type=int, default=100, help="of idle")
     parser.add_argument("--window", type=float, default=30.0, metavar="SECONDS", help="of idle")
     parser.add_argument("--runs", type=int, default=40, help="of process")
+    parser.add_argument("--early", type=int, default=100, help="runs of prefetch")
     parser.add_argument("--starts", type=int, default=20, help="of start-up")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()

@@ -35,7 +35,7 @@ def measure(samples: int) -> Table:
         flow = RunInput(entrypoint="flow.py:nothing", path=folder)
         command = RunInput(command=("true",), path=folder)
         found: dict[str, list[float]] = {}
-        with worker(opened):
+        with worker(opened, "--limit", "1"):
             for number in range(WARM_UP + samples):
                 one: dict[str, float] = {"python -c pass": bare_ms()}
                 one |= {f"flow: {name}": ms for name, ms in _run(opened, flow).items()}
@@ -57,9 +57,9 @@ def measure(samples: int) -> Table:
 
 
 @contextmanager
-def worker(opened: Stage) -> Iterator[None]:
+def worker(opened: Stage, *options: str) -> Iterator[None]:
     """A worker process as people start it."""
-    argv = [sys.executable, "-m", "dispatcher", "worker", "start", "--pool", POOL, "--limit", "1"]
+    argv = [sys.executable, "-m", "dispatcher", "worker", "start", "--pool", POOL, *options]
     environment = {**os.environ, "DISPATCHER_REDIS_URL": opened.url}
     with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
