@@ -42,7 +42,9 @@ _PR_SET_PDEATHSIG = 1
 _SIGKILL, _SIGTERM = 9, 15
 _PREPARE, _GO = b"p", b"!"
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
-_PLAIN = (int, str, float, bool, list, dict, object, None)
+_GENERIC: Any = type(list[int])
+_UNION: Any = type(int | None)
+_PLAIN = (int, str, float, bool, list, dict, object, None, type(None))
 _PLAIN_WORDS = {"int", "str", "float", "bool", "list", "dict", "object", "None"}
 _HERE = os.path.dirname(sys._getframe().f_code.co_filename)  # of the source, wherever this is compiled to
 _PATH = tuple(sys.path)  # without the user's folders
@@ -231,27 +233,23 @@ def fitted(flow: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, An
         sys.path = with_theirs
     converted, faults = annotations.fitted(flow, parameters, _PATH)
     if faults:
-        raise Unfit(f"The parameters do not fit the flow {flow.__name__!r}: {'; '.join(faults)}")
+        raise Unfit(f"The parameters do not fit the flow {getattr(flow, '__name__', '')!r}: {'; '.join(faults)}")
     found: dict[str, Any] = converted
     return found
 
 
-def _is_plain(annotation: Any, flow: Callable[..., Any]) -> bool:
+def _is_plain(annotation: Any, flow: Any) -> bool:
     """Whether it is seen at a glance that JSON is what it wants; what is not is looked at more closely."""
     if isinstance(annotation, str):  # `from __future__ import annotations`
-        words = annotation.replace("dict[str,", "list[").replace("[", " ").replace("]", " ").replace("|", " ").split()
-        names = flow.__globals__  # type: ignore[attr-defined]
-        return "dict[" not in annotation.replace("dict[str,", "") and all(
-            word in _PLAIN_WORDS and word not in names for word in words
-        )
-    if type(annotation) is type(list[int]):
-        of = annotation.__args__
-        if annotation.__origin__ is dict and of[0] is str:
-            return _is_plain(of[1], flow)
-        return annotation.__origin__ is list and _is_plain(of[0], flow)
-    if type(annotation) is type(int | None):
+        text = annotation.replace("dict[str,", "list[")
+        words = text.replace("[", " ").replace("]", " ").replace("|", " ").split()
+        return "dict[" not in text and all(word in _PLAIN_WORDS and word not in flow.__globals__ for word in words)
+    if type(annotation) is _GENERIC:
+        origin, of = annotation.__origin__, annotation.__args__
+        return (origin is list or (origin is dict and of[0] is str)) and _is_plain(of[-1], flow)
+    if type(annotation) is _UNION:
         return all(_is_plain(one, flow) for one in annotation.__args__)
-    return any(annotation is plain for plain in (*_PLAIN, type(None)))
+    return any(annotation is plain for plain in _PLAIN)
 
 
 def kept(result: object) -> tuple[str, str]:

@@ -5,13 +5,11 @@ without the mark. What it says are defaults: a deployment, or an option of `disp
 `deploy` and `run` read them, by way of `agent/inspection.py`; a run that was submitted carries its own.
 
 Every run of a marked flow imports this file, so it imports nothing that takes a millisecond: no typing, no
-dataclasses. A new fact is an argument of `flow`, a slot of `Facts` and a field of `dispatcher/signature.py`.
+dataclasses; the rest of ours only when it is needed. A new fact is an argument of `flow`, a slot of `Facts` and a
+field of `dispatcher/signature.py`.
 """
 
 from __future__ import annotations
-
-from dispatcher.errors import BadValue
-from dispatcher.keyspace import checked_name
 
 TYPE_CHECKING = False  # importing typing for it would cost milliseconds; type checkers know the name
 if TYPE_CHECKING:
@@ -76,15 +74,15 @@ def flow(
         None if timeout is None else _seconds("timeout", timeout),
     )
     if facts.timeout_s == 0:
-        raise BadValue("timeout of @flow is 0: give more than 0, or leave it out for a run without an end.")
+        raise _refused("timeout of @flow is 0: give more than 0, or leave it out for a run without an end.")
 
     def mark(marked: Function) -> Function:
         if not callable(marked):
-            raise BadValue(f"@flow marks a function, found {marked!r}: write @flow above a `def` or `async def`.")
+            raise _refused(f"@flow marks a function, found {marked!r}: write @flow above a `def` or `async def`.")
         try:
             setattr(marked, MARK, facts)
         except (AttributeError, TypeError):  # a builtin, something with slots
-            raise BadValue(f"@flow cannot mark {marked!r}: write a function of your own that calls it.") from None
+            raise _refused(f"@flow cannot mark {marked!r}: write a function of your own that calls it.") from None
         return marked
 
     return mark if function is None else mark(function)
@@ -92,13 +90,15 @@ def flow(
 
 def _name(name: object) -> str:
     if not isinstance(name, str):
-        raise BadValue(f"name of @flow is {name!r}: give text.")
+        raise _refused(f"name of @flow is {name!r}: give text.")
+    from dispatcher.keyspace import checked_name
+
     return checked_name("Flow", name)
 
 
 def _retries(retries: object) -> int:
     if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-        raise BadValue(f"retries of @flow is {retries!r}: give a whole number, 0 or more.")
+        raise _refused(f"retries of @flow is {retries!r}: give a whole number, 0 or more.")
     return retries
 
 
@@ -106,5 +106,11 @@ def _seconds(argument: str, length: Any) -> float:
     seconds = length.total_seconds() if hasattr(length, "total_seconds") else length
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not 0 <= seconds <= _MOST_S:
-        raise BadValue(f"{argument} of @flow is {length!r}: give seconds or a timedelta, 0 or more, 10 years at most.")
+        raise _refused(f"{argument} of @flow is {length!r}: give seconds or a timedelta, 0 or more, 10 years at most.")
     return float(seconds)
+
+
+def _refused(detail: str) -> Exception:
+    from dispatcher.errors import BadValue
+
+    return BadValue(detail)

@@ -1,6 +1,6 @@
 """What can be known of a flow before it runs: does it exist, what is it called, which parameters does it take?
 
-The flow is imported by a child process (`agent/child.py inspect`), in the folder and with the module search path that
+The flow is imported by a child process (`agent/inspection.py`), in the folder and with the module search path that
 a run gets, so that the answer is the one a consumer on this host would come to, and nothing of the user's code runs
 in the command itself. A command is only looked up. Whatever goes wrong is `EntrypointInvalid`, or `BadValue` for a
 command.
@@ -26,7 +26,7 @@ from dispatcher.models import RunInput
 
 IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
 SHOWN_LINES = 15
-CHILD = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "child.py"
+INSPECTION = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "inspection.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
         report = Path(folder) / "report.json"
         spec = Path(folder) / "spec.json"
         spec.write_text(json.dumps({"entrypoint": entrypoint, "path": path, "report": str(report)}), "utf-8")
-        printed = _run([sys.executable, "-P", str(CHILD), "inspect", str(spec)], path, entrypoint)
+        printed = _run([sys.executable, "-P", str(INSPECTION), str(spec)], path, entrypoint)
         try:
             found = json.loads(report.read_text("utf-8"))
         except (OSError, ValueError):

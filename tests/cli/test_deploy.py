@@ -37,6 +37,7 @@ def test_a_first_deployment_needs_nothing_else(project: Project) -> None:
     assert (found["entrypoint"], found["command"]) == (FLOW, None)
     assert found["path"] == str(project.folder)
     assert found["parameter_schema"] == {
+        "type": "object",
         "properties": {
             "day": {"title": "day"},
             "source": {"title": "source", "default": "orders.csv"},
