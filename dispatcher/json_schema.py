@@ -3,7 +3,7 @@
 The library costs 70 ms to load, so it is loaded by the first call and `schemas.py` calls only when it must. Schemas
 and values may be hostile:
 
-- a `$ref` leads inside its document only; the registry is empty and can fetch nothing;
+- a `$ref` leads inside its document only: the registry knows no other and can fetch nothing;
 - patterns are matched by the engine that pydantic brings, whose time grows with the text only. One that it does not
   know (look-around, back-references) is no rule here; `schema_guard.py` refuses it where a template is written;
 - one check evaluates at most `MOST_STEPS` keywords, so neither cycles nor alternatives of alternatives run for long.
@@ -111,7 +111,7 @@ def pattern_of(pattern: object) -> Callable[[str], bool] | str:
     try:
         compiled = SchemaValidator(core_schema.str_schema(pattern=pattern))
     except (SchemaError, ValueError) as error:
-        return str(error).strip().rpartition("\n")[2].strip().removeprefix("error: ").rstrip(".")
+        return str(error).strip().rpartition("\n")[2].strip().removeprefix("SchemaError: ").removeprefix("error: ").rstrip(".")
     return compiled.isinstance_python
 
 

@@ -57,3 +57,54 @@ def test_a_flow_with_any_keyword() -> None:
     parameters.check(schema, {"day": 1, "other": 2}, flow="load")
     with pytest.raises(ParametersInvalid, match=r"'day' is missing\. It knows: day \(required\), and any other"):
         parameters.check(schema, {"other": 2}, flow="load")
+
+
+TYPED: dict[str, Any] = {
+    "properties": {
+        "day": {"title": "Day", "type": "string", "format": "date"},
+        "count": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": None},
+        "place": {"$ref": "#/$defs/Place"},
+    },
+    "required": ["day"],
+    "additionalProperties": False,
+    "$defs": {"Place": {"type": "object", "properties": {"street": {"type": "string"}}, "required": ["street"]}},
+}
+
+
+def test_types_are_checked() -> None:
+    parameters.check(TYPED, {"day": "2026-01-01", "count": 3, "place": {"street": "a", "more": 1}}, flow="load")
+    with pytest.raises(ParametersInvalid) as caught:
+        parameters.check(TYPED, {"day": 5, "count": "3", "place": {"street": 1}}, flow="load")
+    assert str(caught.value) == (
+        "The parameters do not fit load: day: 5 is not of type 'string'; count: '3' is not of type 'integer', 'null'; "
+        "place.street: 1 is not of type 'string'. It knows: day (required), count, place."
+    )
+
+
+def test_the_types_of_what_a_deployment_has_are_checked_too() -> None:
+    with pytest.raises(ParametersInvalid, match="count: '3' is not of type"):
+        parameters.check(TYPED, {"count": "3"}, flow="load", is_complete=False)
+
+
+def test_how_a_date_is_spelt_is_left_to_the_flow() -> None:
+    parameters.check(TYPED, {"day": "today"}, flow="load")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("day", "20260101", "20260101"),
+        ("count", "3", 3),
+        ("count", "null", None),
+        ("count", "x", "x"),
+        ("place", '{"street": "a"}', {"street": "a"}),
+        ("unheard", "3", 3),
+        ("unheard", "x", "x"),
+    ],
+)
+def test_what_a_text_means(name: str, text: str, value: object) -> None:
+    assert parameters.typed(TYPED, name, text) == value
+
+
+def test_what_a_text_means_without_a_schema() -> None:
+    assert [parameters.typed(None, "day", text) for text in ("3", "x", "[1]")] == [3, "x", [1]]
