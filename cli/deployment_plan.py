@@ -146,6 +146,7 @@ def save(client: Client, plan: Plan) -> list[str]:
     made = []
     if wanted.pool == DEFAULT_POOL and client.run(pools.ensure(DEFAULT_POOL)):
         made.append(f"Work pool {DEFAULT_POOL!r} was made, of type agent.")
-    if client.run(deployments.save(wanted)):
+    saved = client.run(deployments.save(wanted))
+    if saved.made_queue:
         made.append(f"Work queue {wanted.queue!r} was made in work pool {wanted.pool!r}.")
     return made

@@ -21,7 +21,10 @@ Arg = str | int
 Flow = Generator["Call[Any]", Any, R]
 
 # Shared parts, in the order in which they are put before a script's own text; each may use those before it.
-FRAGMENTS = ("_pool", "_index", "_run", "_lease", "_consumer", "_clock", "_rank", "_match", "_park", "_wake")
+FRAGMENTS = (
+    *("_pool", "_index", "_run", "_lease", "_consumer", "_stop", "_schedule", "_duty", "_submit", "_clock"),
+    *("_rank", "_match", "_park", "_wake"),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,14 @@ class ConsumerNameTaken(BadRequest):
 another --name, or stop that one."""
 
 
+class DeploymentChanged(LostRace):
+    """Deployment {deployment!r} was changed by somebody else at the same moment. Look at it, and do it again."""
+
+
+class RunMoving(LostRace):
+    """Flow run {run!r} is on its way to another work pool: ask again in a moment."""
+
+
 # Reason word of a script -> class. Facts that a word brings along fill `found` (the first one) in the message.
 REASONS: dict[str, type[DispatcherError]] = {
     "NOPOOL": PoolNotFound,
@@ -218,6 +226,8 @@ REASONS: dict[str, type[DispatcherError]] = {
     "NORUN": RunNotFound,
     "FINISHED": RunFinished,
     "UNFINISHED": RunUnfinished,
+    "CHANGED": DeploymentChanged,
+    "MOVING": RunMoving,
     "FENCED": LeaseLost,
     "UNKNOWN": ConsumerUnknown,
 }

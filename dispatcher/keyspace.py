@@ -38,8 +38,8 @@ def _of(pool: str, part: str) -> str:
 
 
 def pool(pool: str) -> str:
-    """Hash: id, type, description, limit (absent: none), paused (0|1), note, deleting, lease_ms,
-    created_ms, updated_ms."""
+    """Hash: id, type, description, limit (absent: none), paused (0|1), note, deleting, lease_ms, keep_ms and keep_runs
+    (of each final state), template (JSON) and template_id (absent: the type's own), created_ms, updated_ms."""
     return _of(pool, "pool")
 
 
@@ -69,7 +69,8 @@ def due(pool: str, queue: str) -> str:
 
 
 def retry(pool: str, queue: str) -> str:
-    """Sorted set: waiting run that failed and is tried again in the future; score = due ms. Never prefetched."""
+    """Sorted set: waiting run of the future that is never prefetched: it failed and is tried again, or must not overlap
+    with an earlier run of its schedule; score = when it is looked at, ms."""
     return _of(pool, f"queue:{queue}:retry")
 
 
@@ -146,7 +147,8 @@ def wake(pool: str, consumer: str) -> str:
 def run(pool: str, run: str) -> str:
     """Hash: state, queue, deployment, name, due_ms, created_ms, and (once they differ from 0 or empty) priority, epoch,
     attempts, lost, releases, consumer, claimed_ms, started_ms, cancelling_ms, ended_ms, ended_epoch, pid,
-    message, exit_code, idempotency, crash_at. Lives until the run is deleted."""
+    message, exit_code, idempotency, crash_at, schedule, overlap, expires_ms, log_bytes; and while it moves to another
+    pool moving_to, nominal_ms and is_retry. Lives until the run is deleted or trimmed."""
     return _of(pool, f"run:{run}")
 
 
@@ -156,13 +158,18 @@ def run_input(pool: str, run: str) -> str:
     return _of(pool, f"run:{run}:input")
 
 
+def run_job(pool: str, run: str) -> str:
+    """String, JSON: the job that its last start was made of: the base job template with the values of the run."""
+    return _of(pool, f"run:{run}:job")
+
+
 def run_result(pool: str, run: str) -> str:
     """String, JSON: the value that the flow returned. Only when there is one."""
     return _of(pool, f"run:{run}:result")
 
 
 def run_log(pool: str, run: str) -> str:
-    """Stream: captured output, fields ms, line. The oldest lines go beyond its bound. Lives as long as the run."""
+    """Stream: captured output, fields ms, line. The oldest lines go beyond 2 MiB. Lives as long as the run."""
     return _of(pool, f"run:{run}:log")
 
 
@@ -193,8 +200,35 @@ def events(pool: str) -> str:
     return _of(pool, "events")
 
 
+def schedule(pool: str, deployment: str, schedule: str) -> str:
+    """Hash: digest (of what its runs are made of), cursor_ms (the last time that was decided), and after a failure
+    fault and fault_ms. Lives as long as the schedule is active."""
+    return _of(pool, f"schedule:{deployment}:{schedule}")
+
+
+def schedule_runs(pool: str, deployment: str, schedule: str) -> str:
+    """Sorted set: unfinished run that the schedule made; score = its nominal time, ms."""
+    return _of(pool, f"schedule:{deployment}:{schedule}:runs")
+
+
+def duties(pool: str) -> str:
+    """Sorted set: what whoever looks next does for the pool; score = when, ms. `schedule:<deployment>:<id>` makes the
+    runs that come next, `move:<deployment>` takes waiting runs after a deployment that went to another pool."""
+    return _of(pool, "duties")
+
+
+def expiring(pool: str) -> str:
+    """Sorted set: run that is cancelled unless it was started by then; score = when, ms. May hold some that were."""
+    return _of(pool, "expiring")
+
+
+def moving(pool: str) -> str:
+    """Sorted set: waiting run on its way to another pool; score = since when, ms. Nobody can claim it."""
+    return _of(pool, "moving")
+
+
 def deployment_set(pool: str) -> str:
-    """Hash: `flow/name` -> the deployment as JSON."""
+    """Hash: `flow/name` -> the deployment as JSON, with its schedules."""
     return _of(pool, "deployments")
 
 
@@ -202,7 +236,8 @@ KEYS = {
     function.__name__: function
     for function in (
         pools, deployments, pool, state, queues, queue, ready, due, retry, slots, admissible, next, early, leases,
-        consumers, consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_result, run_log,
-        runs_by_start, runs_of, runs_finished, idempotency, events, deployment_set,
+        consumers, consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_job, run_result,
+        run_log, runs_by_start, runs_of, runs_finished, idempotency, events, schedule, schedule_runs, duties, expiring,
+        moving, deployment_set,
     )
 }  # fmt: skip

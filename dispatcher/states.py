@@ -53,6 +53,9 @@ TRANSITIONS: frozenset[Move] = frozenset(
     + _moves("cancel", "PENDING RUNNING", "CANCELLING")
     + _moves("force", "PENDING RUNNING CANCELLING", "CANCELLED")
     + _moves("drain", "SCHEDULED", "CANCELLED")
+    + _moves("overlap", "SCHEDULED", "CANCELLED")
+    + _moves("overlap", "PENDING RUNNING", "CANCELLING")
+    + _moves("outlast", "SCHEDULED", "CANCELLED")
     + _moves("retry", "COMPLETED FAILED CRASHED CANCELLED", "SCHEDULED")
 )
 

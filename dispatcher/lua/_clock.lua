@@ -30,9 +30,13 @@ end
 local function promote_from(key, queue, most)
   local runs = call('ZRANGE', key, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
   for place_at = 1, #runs, 2 do
-    local priority = tonumber(call('HGET', run_key(runs[place_at]), 'priority') or PRIORITY)
-    call('ZADD', ready_key(queue), int(priority * SPAN + tonumber(runs[place_at + 1])), runs[place_at])
-    call('ZREM', key, runs[place_at])
+    local id, due = runs[place_at], tonumber(runs[place_at + 1])
+    local found = call('HMGET', run_key(id), 'priority', 'overlap', 'epoch', 'due_ms')
+    if found[2] then due = tonumber(found[4]) end -- it may have been looked at again later than it was due
+    if not found[2] or found[3] or may_begin(read_run(id)) then
+      call('ZADD', ready_key(queue), int(tonumber(found[1] or PRIORITY) * SPAN + due), id)
+      call('ZREM', key, id)
+    end
   end
   return #runs / 2
 end
@@ -59,6 +63,7 @@ end
 
 -- What has come due by `now`. Apart from guard() for scripts whose caller is heard before its own lease is looked at.
 local function catch_up(hold_ms)
+  outlast(16)
   promote(64)
   reap(16, hold_ms)
   for queue in pairs(touched) do refresh(queue) end -- what was reaped waits again, for the claim of this very call too

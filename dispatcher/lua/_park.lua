@@ -13,12 +13,14 @@ local function live_groups()
 end
 
 -- When something will happen by itself: a run becomes due (or due enough to prefetch it), a lease can be reaped, an
--- answer to a wake is overdue. nil: nothing will.
+-- answer to a wake is overdue, a run expires, a duty waits. nil: nothing will.
 local function next_moment(groups)
   local moment
   local function at(ms) if ms and (not moment or ms < moment) then moment = ms end end
   at(tonumber(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]))
   at(reapable_ms())
+  at(tonumber(call('ZRANGE', EXPIRING, 0, 0, 'WITHSCORES')[2]))
+  at(tonumber(call('ZRANGE', DUTIES, 0, 0, 'WITHSCORES')[2]))
   local soonest = not pool.paused and pool_free() > 0 and tonumber(call('ZRANGE', EARLY, 0, 0, 'WITHSCORES')[2])
   for _, group in ipairs(groups) do
     at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))

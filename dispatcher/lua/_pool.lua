@@ -7,6 +7,7 @@ local STATE, QUEUES, LEASES = base .. 'state', base .. 'queues', base .. 'leases
 local ADMISSIBLE, NEXT, EARLY = base .. 'admissible', base .. 'next', base .. 'early'
 local CONSUMERS, GROUPS, TIMERS = base .. 'consumers', base .. 'groups', base .. 'timers'
 local BY_START, EVENTS, DEPLOYMENTS = base .. 'runs:by-start', base .. 'events', base .. 'deployments'
+local DUTIES, EXPIRING, MOVING = base .. 'duties', base .. 'expiring', base .. 'moving'
 
 local GRACE_MS = 2000      -- a lease is reaped this long after its expiry: the holder has stopped by then
 local WOKEN_MS = 1000      -- so long an answer to a wake is waited for
@@ -22,6 +23,8 @@ local function due_key(queue) return base .. 'queue:' .. queue .. ':due' end
 local function retry_key(queue) return base .. 'queue:' .. queue .. ':retry' end
 local function slots_key(queue) return base .. 'queue:' .. queue .. ':slots' end
 local function run_key(run) return base .. 'run:' .. run end
+local function finished_key(state) return base .. 'runs:finished:' .. state end
+local function schedule_key(deployment, id) return base .. 'schedule:' .. deployment .. ':' .. id end
 local function consumer_key(consumer) return base .. 'consumer:' .. consumer end
 local function holdings_key(consumer) return base .. 'consumer:' .. consumer .. ':runs' end
 local function parked_key(group) return base .. 'parked:' .. group end
@@ -38,10 +41,12 @@ end
 
 local pool
 do
-  local found = call('HMGET', POOL, 'id', 'type', 'limit', 'paused', 'lease_ms', 'deleting', 'note')
+  local found = call('HMGET', POOL, 'id', 'type', 'limit', 'paused', 'lease_ms', 'deleting', 'note', 'template_id',
+    'keep_ms', 'keep_runs')
   pool = {
     exists = found[1], type = found[2], limit = tonumber(found[3] or ''), paused = found[4] == '1' or found[6] == '1',
     lease_ms = tonumber(found[5] or '30000'), deleting = found[6] == '1', note = found[7] or '',
+    template_id = found[8] or '', keep_ms = tonumber(found[9] or '604800000'), keep_runs = tonumber(found[10] or '10000'),
   }
 end
 

@@ -12,13 +12,14 @@ end
 -- The run's fields, or nil; numbers are numbers.
 local function read_run(run)
   local found = call('HMGET', run_key(run), 'state', 'queue', 'due_ms', 'priority', 'epoch', 'consumer', 'lost',
-    'crash_at', 'ended_epoch', 'deployment', 'attempts', 'releases', 'idempotency')
+    'crash_at', 'ended_epoch', 'deployment', 'attempts', 'releases', 'idempotency', 'schedule', 'overlap', 'expires_ms')
   if not found[1] then return nil end
   return {
     id = run, state = found[1], queue = found[2], due = tonumber(found[3]), priority = tonumber(found[4] or PRIORITY),
     epoch = tonumber(found[5] or 0), consumer = found[6] or '', lost = tonumber(found[7] or 0),
     crash_at = tonumber(found[8] or MAX_LOST), ended_epoch = tonumber(found[9] or 0), deployment = found[10] or '',
     attempts = tonumber(found[11] or 0), releases = tonumber(found[12] or 0), idempotency = found[13] or '',
+    schedule = found[14] or '', overlap = found[15] or '', expires = tonumber(found[16] or ''),
   }
 end
 
@@ -30,12 +31,15 @@ local function held_by(run, consumer, epoch)
 end
 
 -- Puts the run into its queue: ready; or of the future, apart if it waits for its retry, since that is not prefetched:
--- it would hold its slots meanwhile. A queue that is gone: default.
+-- it would hold its slots meanwhile. Apart as well until its time comes if it must not overlap with an earlier run of
+-- its schedule: that is decided then, by promote_from(). A queue that is gone: default.
 local function place(run, due, is_retry)
   if not call('ZSCORE', QUEUES, run.queue) then run.queue = 'default' end
-  if due <= now then
+  local is_new = (run.epoch or 0) == 0
+  local is_undecided = is_new and (run.overlap or '') ~= ''
+  if due <= now and not is_undecided then
     call('ZADD', ready_key(run.queue), int(run.priority * SPAN + due), run.id)
-  elseif is_retry then
+  elseif is_retry or is_undecided then
     call('ZADD', retry_key(run.queue), int(due), run.id)
   else
     call('ZADD', due_key(run.queue), int(due), run.id)
@@ -45,7 +49,8 @@ local function place(run, due, is_retry)
     call('ZADD', BY_START, int(due), run.id)
     if run.deployment ~= '' then call('ZADD', base .. 'runs:of:' .. run.deployment, int(due), run.id) end
   end
-  if (run.epoch or 0) > 0 then call('HDEL', run_key(run.id), 'started_ms', 'pid') end
+  if not is_new then call('HDEL', run_key(run.id), 'started_ms', 'pid') end
+  if run.expires then call('ZADD', EXPIRING, int(run.expires), run.id) end
   touch(run.queue)
 end
 

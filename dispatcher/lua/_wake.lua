@@ -1,23 +1,6 @@
 -- Fragment: the one rule of waking. settle(k) ends every mutating script: whatever became possible wakes who can do
 -- it, up to k consumers a group (they pass it on), and somebody always keeps the pool's timer.
 
--- Rings a consumer's doorbell. At most one token lies there; control outranks the others.
-local function ring(consumer, token)
-  local key = base .. 'wake:' .. consumer
-  if token == 'control' then call('DEL', key) elseif call('EXISTS', key) == 1 then return end
-  call('RPUSH', key, token)
-  call('PEXPIRE', key, 60000)
-end
-
--- Asks the holder of a run to stop it, now and in every heartbeat. False: it was asked before.
-local function ask_to_stop(run)
-  ring(run.consumer, 'control')
-  if run.state == 'CANCELLING' then return false end
-  call('HSET', run_key(run.id), 'state', 'CANCELLING', 'cancelling_ms', int(now))
-  run_event('cancelling', run.id, run.queue, 'CANCELLING', run.consumer, run.epoch)
-  return true
-end
-
 -- Wakes up to `most` of the group's parked consumers, least loaded first; the dead are dropped on the way. Returns
 -- how many it did not find.
 local function wake(group, most, token)

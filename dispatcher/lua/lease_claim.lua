@@ -3,8 +3,8 @@
 -- Moves: claim SCHEDULED -> PENDING
 -- KEYS[1] pool: hash
 -- ARGV[2] consumer; ARGV[3] request; ARGV[4] want; ARGV[5] load
--- Returns: claimed lease_ms:int run:list*
--- Returns: parked lease_ms:int block_ms:int reason:str is_timer:int
+-- Returns: claimed lease_ms:int template_id:str duties:list run:list*
+-- Returns: parked lease_ms:int duties:list block_ms:int reason:str is_timer:int
 -- Returns: NOPOOL
 -- Returns: UNKNOWN
 -- Twice: the same request gets the same answer and changes nothing
@@ -17,8 +17,10 @@ local group = me[1]
 
 if me[2] == request then -- the reply was lost: what was given stands, whatever happened since is told by heartbeats
   local lease_ms, block_ms, reason, is_timer = string.match(me[3], '^parked (%d+) (%d+) (%a+) (%d)$')
-  if block_ms then return { 'parked', tonumber(lease_ms), tonumber(block_ms), reason, tonumber(is_timer) } end
-  local reply = { 'claimed', pool.lease_ms }
+  if block_ms then
+    return { 'parked', tonumber(lease_ms), {}, tonumber(block_ms), reason, tonumber(is_timer) }
+  end
+  local reply = { 'claimed', pool.lease_ms, pool.template_id, {} }
   for id, epoch in string.gmatch(me[3], '(%w+):(%d+)') do
     if held_by(read_run(id), consumer, epoch) then reply[#reply + 1] = described(id) end
   end
@@ -27,6 +29,7 @@ end
 
 pass_time()
 local prefetch, selector = parts(group)
+local duties = take_duties(20)
 unpark(consumer, group)
 seen(consumer)
 if call('LINDEX', base .. 'wake:' .. consumer, 0) ~= 'control' then call('DEL', base .. 'wake:' .. consumer) end
@@ -63,7 +66,7 @@ while want > 0 and prefetch > 0 do
 end
 
 if ids[1] then
-  local stamped, reply = {}, { 'claimed', pool.lease_ms }
+  local stamped, reply = {}, { 'claimed', pool.lease_ms, pool.template_id, duties }
   for place_at, id in ipairs(ids) do
     reply[#reply + 1] = described(id)
     stamped[place_at] = id .. ':' .. reply[#reply][2]
@@ -77,4 +80,4 @@ local block_ms, is_timer = park(consumer, group, load)
 call('HSET', consumer_key(consumer), 'request', request,
   'claimed', 'parked ' .. pool.lease_ms .. ' ' .. int(block_ms) .. ' ' .. reason .. ' ' .. is_timer)
 settle(2)
-return { 'parked', pool.lease_ms, block_ms, reason, is_timer }
+return { 'parked', pool.lease_ms, duties, block_ms, reason, is_timer }

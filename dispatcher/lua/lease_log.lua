@@ -1,17 +1,27 @@
 #!lua
--- Appends lines of output to the log of a held run.
+-- Appends lines of output to the log of a held run. Beyond its bound in bytes the oldest lines go; each line counts 64
+-- more than it holds, about what it costs to keep.
 -- Moves: none
 -- KEYS[1] pool: hash
--- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] most lines kept; ARGV[6...] line
+-- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] most bytes kept; ARGV[6...] line
 -- Returns: logged
 -- Returns: NOPOOL
 -- Returns: FENCED
 -- Twice: repeats the lines, so it is not resent
 -- Cost: O(lines)
 if not pool.exists then return { 'NOPOOL' } end
-local id = ARGV[3]
+local id, most = ARGV[3], tonumber(ARGV[5])
 if not held_by(read_run(id), ARGV[2], ARGV[4]) then return { 'FENCED' } end
+local bytes = tonumber(call('HGET', run_key(id), 'log_bytes') or 0)
 for place_at = 6, #ARGV do
-  call('XADD', run_key(id) .. ':log', 'MAXLEN', '~', ARGV[5], '*', 'ms', int(now), 'line', ARGV[place_at])
+  call('XADD', run_key(id) .. ':log', '*', 'ms', int(now), 'line', ARGV[place_at])
+  bytes = bytes + #ARGV[place_at] + 64
 end
+while bytes > most do
+  local oldest = call('XRANGE', run_key(id) .. ':log', '-', '+', 'COUNT', 1)[1]
+  if not oldest then break end
+  call('XDEL', run_key(id) .. ':log', oldest[1])
+  bytes = bytes - #oldest[2][4] - 64
+end
+call('HSET', run_key(id), 'log_bytes', int(bytes))
 return { 'logged' }

@@ -3,7 +3,7 @@
 -- Moves: none
 -- KEYS[1] pool: hash
 -- ARGV[2] consumer; ARGV[3...] per run: run, epoch
--- Returns: renewed lease_ms:int lost:list cancelling:list
+-- Returns: renewed lease_ms:int lost:list cancelling:list duties:list
 -- Returns: NOPOOL
 -- Returns: UNKNOWN
 -- Twice: renews again
@@ -24,5 +24,7 @@ for place_at = 3, #ARGV, 2 do
 end
 seen(consumer)
 catch_up(hold_ms)
+for _, state in ipairs({ 'COMPLETED', 'FAILED', 'CRASHED', 'CANCELLED' }) do trim(state, 8) end
+local duties = take_duties(20)
 settle(1)
-return { 'renewed', pool.lease_ms, lost, cancelling }
+return { 'renewed', pool.lease_ms, lost, cancelling, duties }

@@ -3,6 +3,7 @@
 -- Moves: start PENDING -> RUNNING
 -- KEYS[1] pool: hash
 -- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] pid
+-- ARGV[6] job JSON, as it is executed
 -- Returns: started state:str
 -- Returns: NOPOOL
 -- Returns: FENCED
@@ -15,6 +16,7 @@ if not held_by(run, consumer, epoch) then return { 'FENCED' } end
 if run.state ~= 'PENDING' then return { 'started', run.state } end
 guard() -- but no reaping: it could take this very run after the answer was decided
 call('HSET', run_key(id), 'state', 'RUNNING', 'started_ms', int(now), 'pid', pid)
+if ARGV[6] ~= '' then call('SET', run_key(id) .. ':job', ARGV[6]) end
 run_event('started', id, run.queue, 'RUNNING', consumer, epoch)
 settle(1)
 return { 'started', 'RUNNING' }

@@ -13,7 +13,7 @@
 if not pool.exists then return { 'NOPOOL' } end
 local queues = call('ZRANGE', QUEUES, 0, -1)
 local function count_waiting()
-  local count = 0
+  local count = call('ZCARD', MOVING)
   for _, queue in ipairs(queues) do count = count + waiting_count(queue) end
   return count
 end
@@ -23,7 +23,12 @@ pass_time()
 local waiting, held = count_waiting(), call('ZRANGE', LEASES, 0, -1) -- only now: leases may just have been reaped
 call('HSET', POOL, 'deleting', 1, 'paused', 1)
 pool.paused = true
-local drained, budget = 0, 100
+local leaving = call('ZRANGE', MOVING, 0, 99)
+for _, id in ipairs(leaving) do
+  call('ZREM', MOVING, id)
+  cancel_waiting(read_run(id), 'cancelled: its pool is being deleted')
+end
+local drained, budget = #leaving, 100 - #leaving
 for _, queue in ipairs(queues) do
   local ids = waiting_runs(queue, budget)
   for _, id in ipairs(ids) do cancel_waiting(read_run(id), 'cancelled: its pool is being deleted') end
@@ -44,6 +49,11 @@ end
 for _, queue in ipairs(queues) do
   call('DEL', queue_key(queue), ready_key(queue), due_key(queue), retry_key(queue), slots_key(queue))
 end
+for _, duty in ipairs(call('ZRANGE', DUTIES, 0, -1)) do
+  local schedule = string.match(duty, '^schedule:(.*)$')
+  if schedule then call('DEL', base .. 'schedule:' .. schedule) end
+end
 for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', parked_key(group), woken_key(group)) end
-call('DEL', POOL, STATE, QUEUES, LEASES, ADMISSIBLE, NEXT, EARLY, CONSUMERS, GROUPS, TIMERS, BY_START, EVENTS, DEPLOYMENTS)
+call('DEL', POOL, STATE, QUEUES, LEASES, ADMISSIBLE, NEXT, EARLY, CONSUMERS, GROUPS, TIMERS, BY_START, EVENTS, DEPLOYMENTS,
+  DUTIES, EXPIRING, MOVING)
 return { 'deleted', cancelled, 0 }

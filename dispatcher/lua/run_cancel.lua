@@ -9,12 +9,14 @@
 -- Returns: NOPOOL
 -- Returns: NORUN
 -- Returns: FINISHED state:str
+-- Returns: MOVING
 -- Twice: a held run answers CANCELLING again; a cancelled one FINISHED
 -- Cost: O(log N)
 if not pool.exists then return { 'NOPOOL' } end
 local run = read_run(ARGV[2])
 if not run then return { 'NORUN' } end
 if not HELD[run.state] and run.state ~= 'SCHEDULED' then return { 'FINISHED', run.state } end
+if call('ZSCORE', MOVING, ARGV[2]) then return { 'MOVING' } end
 pass_time()
 run = read_run(ARGV[2]) -- its lease may just have been reaped
 local state = run.state

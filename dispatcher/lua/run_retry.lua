@@ -16,7 +16,7 @@ local run = read_run(ARGV[2])
 if not run then return { 'NORUN' } end
 if HELD[run.state] or run.state == 'SCHEDULED' then return { 'UNFINISHED', run.state } end
 pass_time()
-call('ZREM', base .. 'runs:finished:' .. run.state, run.id)
+call('ZREM', finished_key(run.state), run.id)
 call('HDEL', run_key(run.id), 'ended_ms', 'started_ms', 'claimed_ms', 'consumer', 'pid', 'message', 'exit_code',
   'cancelling_ms', 'ended_epoch')
 call('DEL', run_key(run.id) .. ':result')

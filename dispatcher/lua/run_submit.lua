@@ -14,25 +14,7 @@ if pool.deleting then return { 'DELETING' } end
 for place_at = 4, #ARGV, 8 do
   if not call('ZSCORE', QUEUES, ARGV[place_at]) then return { 'NOQUEUE', ARGV[place_at] } end
 end
-local IDEMPOTENT_MS = 604800000 -- 7 days
 local reply, fresh = { 'submitted' }, 0
-
-local function submit(id, name, queue, priority, due, deployment, key, input)
-  local run = { id = id, queue = queue, priority = tonumber(priority), deployment = deployment }
-  local delay = string.match(due, '^%+(%d+)$')
-  due = delay and now + tonumber(delay) or tonumber(due)
-  call('HSET', run_key(id), 'name', name, 'created_ms', int(now))
-  if deployment ~= '' then call('HSET', run_key(id), 'deployment', deployment) end
-  if run.priority ~= PRIORITY then call('HSET', run_key(id), 'priority', priority) end
-  if key ~= '' then
-    call('HSET', run_key(id), 'idempotency', key)
-    call('SET', base .. 'idempotency:' .. deployment .. ':' .. key, id, 'PX', IDEMPOTENT_MS)
-  end
-  call('SET', run_key(id) .. ':input', input)
-  place(run, due)
-  run_event('submitted', id, queue, 'SCHEDULED')
-end
-
 for place_at = 2, #ARGV, 8 do
   local id, key = ARGV[place_at], ARGV[place_at + 6]
   local known = call('EXISTS', run_key(id)) == 1 and id
@@ -42,7 +24,11 @@ for place_at = 2, #ARGV, 8 do
   if not known then
     if fresh == 0 then pass_time() end
     fresh = fresh + 1
-    submit(unpack(ARGV, place_at, place_at + 7))
+    local delay = string.match(ARGV[place_at + 4], '^%+(%d+)$')
+    local run = { id = id, name = ARGV[place_at + 1], queue = ARGV[place_at + 2], key = key,
+      priority = tonumber(ARGV[place_at + 3]), deployment = ARGV[place_at + 5] }
+    submit(run, delay and now + tonumber(delay) or tonumber(ARGV[place_at + 4]), ARGV[place_at + 7])
+    run_event('submitted', id, run.queue, 'SCHEDULED')
   end
   reply[#reply + 1], reply[#reply + 2] = known or id, known and 0 or 1
 end

@@ -10,7 +10,7 @@ A new field is added to the dataclass, to its `document()` and to the reader bes
 from __future__ import annotations
 
 from dispatcher.models.consumers import Consumer
-from dispatcher.models.deployments import Deployment
+from dispatcher.models.deployments import Deployment, Saved
 from dispatcher.models.instants import iso
 from dispatcher.models.leases import Claim, Claimed, Heartbeat, Outcome
 from dispatcher.models.pools import DEFAULT_POOL, DEFAULT_QUEUE, POOL_TYPES, Counts, Pool, Queue
@@ -27,6 +27,7 @@ from dispatcher.models.runs import (
     Submitted,
 )
 from dispatcher.models.schedules import CATCHUPS, OVERLAPS, Schedule
+from dispatcher.models.templates import PoolTemplate
 
 __all__ = [
     "CATCHUPS",
@@ -49,10 +50,12 @@ __all__ = [
     "NewRun",
     "Outcome",
     "Pool",
+    "PoolTemplate",
     "Queue",
     "Reason",
     "Run",
     "RunInput",
+    "Saved",
     "Schedule",
     "Submitted",
     "Why",

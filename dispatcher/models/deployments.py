@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document, RunInput
@@ -11,7 +11,8 @@ from dispatcher.models.schedules import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A named flow and where its runs go; `name` is `flow/name`. Paused: none of its schedules makes runs."""
+    """A named flow and where its runs go; `name` is `flow/name`. Paused: none of its schedules makes runs. `version` is
+    another one after each change."""
 
     name: str
     id: str
@@ -22,6 +23,7 @@ class Deployment:
     parameter_schema: Document | None = None
     schedules: tuple[Schedule, ...] = ()
     is_paused: bool = False
+    version: str = field(default="", compare=False)
     created_at_ms: int = 0
     updated_at_ms: int = 0
 
@@ -39,3 +41,14 @@ class Deployment:
             "created": iso(self.created_at_ms),
             "updated": iso(self.updated_at_ms),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What came of keeping a deployment: whether its queue was made, how many waiting runs went along to another queue
+    or pool, how many of its schedules' runs were taken back, and how many made."""
+
+    made_queue: bool
+    moved: int
+    taken_back: int
+    scheduled: int

@@ -30,6 +30,8 @@ class Claim:
 
     `reason` when there are none: `empty`, `paused` or `full`. `is_timer`: the consumer keeps the pool's timer and
     must look again exactly after `block_ms`; otherwise that is the safety look, to be spread by the caller.
+    `template_id`: which base job template the pool has now, empty: its type's own. `duties`: what the consumer has to
+    do for the pool (`upkeep/`).
     """
 
     runs: tuple[Claimed, ...]
@@ -37,6 +39,8 @@ class Claim:
     block_ms: int = 0
     reason: str = ""
     is_timer: bool = False
+    template_id: str = ""
+    duties: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,9 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Runs with their epochs. `lost`: the lease is not held any more, its process must die; `cancelling`: to be
-    stopped."""
+    stopped; `duties`: as of a claim."""
 
     lease_ms: int
     lost: tuple[tuple[str, int], ...]
     cancelling: tuple[tuple[str, int], ...]
+    duties: tuple[str, ...] = ()

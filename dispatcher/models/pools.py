@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document
+from dispatcher.pool_types import POOL_TYPES as POOL_TYPES
 
-POOL_TYPES = ("agent", "process")  # agent: for agents; every other one is the worker type that may join
 DEFAULT_LEASE_MS = 30_000
 MIN_LEASE_MS, MAX_LEASE_MS = 5_000, 3_600_000
+DEFAULT_KEEP_MS, MIN_KEEP_MS = 604_800_000, 60_000
+DEFAULT_KEEP_RUNS, MIN_KEEP_RUNS, MAX_KEEP_RUNS = 10_000, 100, 10_000_000
 DEFAULT_POOL = "default-agent-pool"
 DEFAULT_QUEUE = "default"
 
@@ -79,12 +81,22 @@ class Queue(_Gate):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(_Gate):
-    """A pool with its queues, by priority."""
+    """A pool with its queues, by priority. `keep_ms`, `keep_runs`: how long and how many finished runs of each final
+    state are kept. `template`: its own base job template; empty: its type's."""
 
     type: str
     lease_ms: int
+    keep_ms: int
+    keep_runs: int
+    template: Document
     queues: tuple[Queue, ...]
 
     def document(self) -> Document:
-        own = {"type": self.type, "base_job_template": {}, "lease_seconds": self.lease_ms / 1000}
+        own = {
+            "type": self.type,
+            "base_job_template": self.template,
+            "lease_seconds": self.lease_ms / 1000,
+            "retention_seconds": self.keep_ms / 1000,
+            "retention_runs": self.keep_runs,
+        }
         return {**super(Pool, self).document(), **own}

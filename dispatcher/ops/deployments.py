@@ -1,19 +1,35 @@
-"""Deployments: keep, read, list, delete. A deployment lives with its pool; the directory only says which pool.
+"""Deployments: keep, read, list, pause, delete, and their schedules. A deployment lives with its pool; the directory
+only says which pool.
 
-What a deployment file or an option may say is checked before it comes here, in `cli/deployment_file.py`; parameters
-are checked against the schema that was read off the flow's signature, in `dispatcher/parameters.py`.
+What a deployment file or an option may say is checked before it comes here. Whether it fits (its job variables the
+pool's template, its parameters the flow's signature, its schedules the calendar) is checked here, for all who store
+one.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
-from dispatcher import keyspace
-from dispatcher.call import Call, Flow
-from dispatcher.errors import AmbiguousName, DeploymentNotFound
-from dispatcher.models import Deployment, RunInput, Schedule
-from dispatcher.ops import queues
-from dispatcher.ops.reading import optional
+from dispatcher import keyspace, parameters
+from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.errors import (
+    AmbiguousName,
+    BadValue,
+    DeploymentChanged,
+    DeploymentNotFound,
+    ScheduleExists,
+    ScheduleNotFound,
+)
+from dispatcher.ids import new_id
+from dispatcher.models import Deployment, Saved, Schedule
+from dispatcher.ops import moves, queues, schedules, templates
+from dispatcher.ops.reading import deployment_from, optional
+
+ANY = "any"  # version
+TRIES = 20  # a change is made anew when somebody else was quicker
+MAX_SCHEDULES = 20  # of one deployment: one script looks at all of them
 
 
 def checked(deployment: Deployment) -> Deployment:
@@ -26,19 +42,107 @@ def checked(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def save(deployment: Deployment) -> Flow[bool]:
-    """Writes the deployment, making its queue if it is missing; True: the queue was made now.
+def check(deployment: Deployment) -> Flow[None]:
+    """Everything that `save` would refuse; changes nothing. Raises `BadName`, `BadValue`, `PoolNotFound`,
+    `ParametersInvalid`, `VariablesInvalid`, `ScheduleInvalid`."""
+    flow, of = f"the flow of {checked(deployment).name!r}", deployment.input
+    parameters.check(deployment.parameter_schema, of.parameters, flow=flow, is_complete=False)
+    template = yield from templates.read(deployment.pool)
+    templates.check(template, of.job_variables, of.infrastructure, is_complete=False)
+    if len({schedule.id for schedule in deployment.schedules}) < len(deployment.schedules):
+        raise BadValue(f"deployment {deployment.name!r} has the same schedule twice: leave one out.")
+    if len(deployment.schedules) > MAX_SCHEDULES:
+        raise BadValue(f"deployment {deployment.name!r} has more than {MAX_SCHEDULES} schedules: split it.")
+    for schedule in deployment.schedules:
+        schedules.check(deployment, schedule, template)
 
-    A deployment of that name in another pool is replaced by this one. Raises `PoolNotFound`, `BadName`.
+
+def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
+    """Keeps the deployment, in place of one of that name, making its queue if it is missing, and makes the first runs
+    of its schedules. `over`: the version that it is to take the place of, empty: none may be there.
+
+    A schedule that stays as it was goes on undisturbed; one whose runs would be others now takes back those of the
+    future, late ones stay. With another queue or pool the waiting runs go along. Raises as `check`;
+    `DeploymentChanged`.
     """
-    before = yield from _pool_of(checked(deployment).name)
+    yield from check(deployment)
+    before = yield from _kept(deployment.name)
+    if over not in (ANY, before.version if before else ""):
+        raise DeploymentChanged(deployment=deployment.name)
+    deployment = replace(deployment, version=new_id())
     made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
-    key = keyspace.deployment_set(deployment.pool)
-    yield from Call("HSET", (key,), (deployment.name, _stored(deployment)), optional)
+    cursors: dict[str, int] = {}
+    is_moving = before is not None and before.pool != deployment.pool
+    if before is not None and is_moving:
+        cursors = yield from _halted(before, deployment)
+    taken_back = yield from _save(deployment, ANY if is_moving else over, cursors)
     yield from Call("HSET", (keyspace.deployments(),), (deployment.name, deployment.pool), optional)
-    if before is not None and before != deployment.pool:
-        yield from Call("HDEL", (keyspace.deployment_set(before),), (deployment.name,), optional)
-    return made_queue
+    moved = 0
+    if before is not None and is_moving:
+        moved = yield from moves.move(before.pool, deployment.name, deployment.pool, deployment.queue)
+        yield from _delete(before)
+    elif before is not None and before.queue != deployment.queue:
+        moved = yield from moves.requeue(deployment.pool, deployment.name, before=before.queue, after=deployment.queue)
+    active = [(deployment.name, one.id) for one in deployment.schedules if schedules.digest(deployment, one)]
+    scheduled = (yield from schedules.expand(deployment.pool, active)) if active else 0
+    return Saved(made_queue, moved, taken_back, scheduled)
+
+
+def _kept(name: str) -> Flow[Deployment | None]:
+    try:
+        return (yield from read(name))
+    except DeploymentNotFound:
+        return None
+
+
+def _halted(before: Deployment, after: Deployment) -> Flow[dict[str, int]]:
+    """Stops the schedules where the deployment was, so that at no time two pools make their runs, and sees to it that
+    the move is finished whatever happens to its caller. Returns how far the schedules that go on had come."""
+    same = {one.id for one in after.schedules if schedules.digest(after, one)}
+    same &= {one.id for one in before.schedules if _is_same(before, after, one)}
+    pairs = [(before.name, one.id) for one in before.schedules]
+    found = yield from schedules.progress(before.pool, pairs)
+    cursors = {
+        pair[1]: progress.cursor_ms
+        for pair, progress in zip(pairs, found, strict=True)
+        if pair[1] in same and progress.digest
+    }
+    stopping: list[Arg] = []
+    for _, schedule_id in pairs:
+        stopping += [schedule_id, "", "", "none" if schedule_id in cursors else "future"]
+    yield from _stored_call(before, ANY, moves.duty(before.name), stopping)
+    return cursors
+
+
+def _is_same(before: Deployment, after: Deployment, schedule: Schedule) -> bool:
+    known = next((one for one in before.schedules if one.id == schedule.id), None)
+    return known is not None and schedules.digest(before, known) == schedules.digest(after, schedule)
+
+
+def _save(deployment: Deployment, over: str, cursors: dict[str, int]) -> Call[int]:
+    """Returns how many waiting runs of its schedules were taken back."""
+    args: list[Arg] = []
+    for schedule in deployment.schedules:
+        cursor: Arg = cursors.get(schedule.id, "")
+        # What is paused makes no runs, and those that it made are not to begin either.
+        args += [schedule.id, schedules.digest(deployment, schedule), cursor, "all"]
+    return _stored_call(deployment, over, "", args)
+
+
+def _stored_call(deployment: Deployment, over: str, duty: str, args: list[Arg]) -> Call[int]:
+    decode = expect("saved", pool=deployment.pool, deployment=deployment.name)
+    return Call(
+        "deployment_save",
+        (keyspace.pool(deployment.pool),),
+        (deployment.name, _stored(deployment), duty, over, *args),
+        lambda reply: int(decode(reply)[0]),
+    )
+
+
+def _delete(deployment: Deployment) -> Call[int]:
+    decode = expect("deleted", pool=deployment.pool)
+    key = keyspace.pool(deployment.pool)
+    return Call("deployment_delete", (key,), (deployment.name,), lambda reply: int(decode(reply)[0]))
 
 
 def _stored(deployment: Deployment) -> str:
@@ -49,6 +153,7 @@ def _stored(deployment: Deployment) -> str:
             "description": deployment.description,
             "schedules": [schedule.document() for schedule in deployment.schedules],
             "paused": deployment.is_paused,
+            "version": deployment.version,
             "input": deployment.input.compact(),
             "parameter_schema": deployment.parameter_schema,
             "created_ms": deployment.created_at_ms,
@@ -58,7 +163,8 @@ def _stored(deployment: Deployment) -> str:
     )
 
 
-def _pool_of(name: str) -> Call[str | None]:
+def pool_of(name: str) -> Call[str | None]:
+    """The pool that the directory names for `flow/name`."""
     return Call("HGET", (keyspace.deployments(),), (name,), lambda reply: reply)
 
 
@@ -68,11 +174,11 @@ def read(name: str) -> Flow[Deployment]:
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
     full = yield from full_name(name)
-    pool = yield from _pool_of(full)
+    pool = yield from pool_of(full)
     text = (yield from Call("HGET", (keyspace.deployment_set(pool),), (full,), lambda reply: reply)) if pool else None
     if pool is None or text is None:
         raise DeploymentNotFound(deployment=name)
-    return _loaded(full, pool, text)
+    return deployment_from(full, pool, text)
 
 
 def full_name(name: str) -> Flow[str]:
@@ -91,35 +197,84 @@ def full_name(name: str) -> Flow[str]:
     return str(found[0])
 
 
-def _loaded(name: str, pool: str, text: str) -> Deployment:
-    of = json.loads(text)
-    return Deployment(
-        name=name,
-        id=of["id"],
-        pool=pool,
-        queue=of["queue"],
-        input=RunInput.read(of["input"]),
-        description=of["description"],
-        parameter_schema=of["parameter_schema"],
-        schedules=tuple(map(Schedule.read, of.get("schedules", ()))),
-        is_paused=of.get("paused", False),
-        created_at_ms=of["created_ms"],
-        updated_at_ms=of["updated_ms"],
-    )
-
-
 def list_all() -> Flow[list[Deployment]]:
-    """Every deployment, by name."""
+    """Every deployment, by name. What a crash left behind in a pool that it went away from is passed over."""
     pools = yield from Call("SMEMBERS", (keyspace.pools(),), (), lambda reply: sorted(reply))
+    flat = yield from Call("HGETALL", (keyspace.deployments(),), (), list)
+    directory = dict(zip(flat[::2], flat[1::2], strict=True))
     found = []
     for pool in pools:
         flat = yield from Call("HGETALL", (keyspace.deployment_set(pool),), (), list)
-        found += [_loaded(name, pool, text) for name, text in zip(flat[::2], flat[1::2], strict=True)]
+        kept = [(name, text) for name, text in zip(flat[::2], flat[1::2], strict=True) if directory.get(name) == pool]
+        found += [deployment_from(name, pool, text) for name, text in kept]
     return sorted(found, key=lambda deployment: deployment.name)
 
 
 def delete(name: str) -> Flow[None]:
-    """Removes the deployment. Runs that were submitted already are kept and go on. Raises as `read`."""
+    """Removes the deployment; its schedules take back their runs of the future. Other runs that were submitted already
+    are kept and go on. Raises as `read`."""
     deployment = yield from read(name)
-    yield from Call("HDEL", (keyspace.deployment_set(deployment.pool),), (deployment.name,), optional)
+    yield from _delete(deployment)
     yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
+
+
+def change(name: str, changed: Callable[[Deployment], Deployment]) -> Flow[Saved]:
+    """Keeps what `changed` makes of the deployment as it is now, however many others change it at the same time.
+
+    Raises as `read` and `save`, and whatever `changed` raises.
+    """
+    for _ in range(TRIES):
+        before = yield from read(name)
+        try:
+            return (yield from save(changed(before), over=before.version))
+        except DeploymentChanged:
+            continue
+    raise DeploymentChanged(deployment=name)
+
+
+def set_paused(name: str, is_paused: bool) -> Flow[Saved]:
+    """Paused, none of its schedules makes runs, and those of them that wait are taken back. Resumed, they go on from
+    now: what would have been meanwhile is not made up for. Raises as `change`."""
+    return change(name, lambda deployment: replace(deployment, is_paused=is_paused))
+
+
+def add_schedule(name: str, schedule: Schedule) -> Flow[Saved]:
+    """Raises as `change`; `ScheduleExists`."""
+
+    def changed(deployment: Deployment) -> Deployment:
+        if any(one.id == schedule.id for one in deployment.schedules):
+            raise ScheduleExists(deployment=deployment.name, schedule=schedule.timing)
+        return replace(deployment, schedules=(*deployment.schedules, schedule))
+
+    return change(name, changed)
+
+
+def set_schedule(name: str, text: str, *, is_active: bool) -> Flow[Saved]:
+    """Pauses or resumes one schedule, as `set_paused` does all. Raises as `change`; `ScheduleNotFound`."""
+
+    def changed(deployment: Deployment) -> Deployment:
+        chosen = find_schedule(deployment, text)
+        of = (replace(one, is_active=is_active) if one is chosen else one for one in deployment.schedules)
+        return replace(deployment, schedules=tuple(of))
+
+    return change(name, changed)
+
+
+def delete_schedule(name: str, text: str) -> Flow[Saved]:
+    """Its runs of the future are taken back, late ones stay. Raises as `change`; `ScheduleNotFound`."""
+
+    def changed(deployment: Deployment) -> Deployment:
+        chosen = find_schedule(deployment, text)
+        return replace(deployment, schedules=tuple(one for one in deployment.schedules if one is not chosen))
+
+    return change(name, changed)
+
+
+def find_schedule(deployment: Deployment, text: str) -> Schedule:
+    """The schedule whose id is or begins with `text`. Raises `ScheduleNotFound`, `AmbiguousName`."""
+    found = [one for one in deployment.schedules if text and one.id.startswith(text)]
+    if not found:
+        raise ScheduleNotFound(deployment=deployment.name, schedule=text)
+    if len(found) > 1:
+        raise AmbiguousName(noun="Schedule", name=text, found=", ".join(one.id for one in found))
+    return found[0]

@@ -12,12 +12,12 @@ from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, expect
-from dispatcher.models import Claim, Claimed, Heartbeat, Outcome, RunInput
+from dispatcher.models import Claim, Claimed, Document, Heartbeat, Outcome, RunInput
 from dispatcher.ops.reading import optional
 from dispatcher.states import State, known
 
 MAX_CLAIM = 64
-LOG_LINES = 10_000  # kept per run, the newest
+LOG_BYTES = 2 * 1024 * 1024  # kept per run, the newest lines; a line counts 64 more than it holds
 Held = tuple[str, int]  # run id, epoch
 
 
@@ -30,9 +30,11 @@ def claim(pool: str, consumer: str, *, request: str, want: int, load: int) -> Ca
 
     def answer(reply: list[Any]) -> Claim:
         if reply[0] == "parked":
-            return Claim((), int(reply[1]), int(reply[2]), str(reply[3]), bool(reply[4]))
-        lease_ms, *rows = expect("claimed", pool=pool, consumer=consumer)(reply)
-        return Claim(tuple(_claimed(row) for row in rows), int(lease_ms))
+            _, lease_ms, duties, block_ms, reason, is_timer = reply
+            return Claim((), int(lease_ms), int(block_ms), str(reason), bool(is_timer), duties=tuple(duties))
+        lease_ms, template_id, duties, *rows = expect("claimed", pool=pool, consumer=consumer)(reply)
+        runs = tuple(_claimed(row) for row in rows)
+        return Claim(runs, int(lease_ms), template_id=str(template_id), duties=tuple(duties))
 
     return Call("lease_claim", (keyspace.pool(pool),), (consumer, request, want, load), answer)
 
@@ -53,19 +55,21 @@ def _claimed(row: list[Any]) -> Claimed:
     )
 
 
-def start(pool: str, consumer: str, run: str, epoch: int, *, pid: int) -> Call[State]:
-    """PENDING -> RUNNING; `pid` is the process's. Answers CANCELLING when a cancel was quicker.
+def start(pool: str, consumer: str, run: str, epoch: int, *, pid: int, job: Document | None = None) -> Call[State]:
+    """PENDING -> RUNNING; `pid` is the process's, `job` what it executes, kept with the run. Answers CANCELLING when a
+    cancel was quicker.
 
     Raises `LeaseLost`.
     """
     decode = expect("started", pool=pool, run=run, epoch=epoch)
+    text = "" if job is None else json.dumps(job, separators=(",", ":"))
     return Call(
-        "lease_start", (keyspace.pool(pool),), (consumer, run, epoch, pid), lambda reply: known(decode(reply)[0])
+        "lease_start", (keyspace.pool(pool),), (consumer, run, epoch, pid, text), lambda reply: known(decode(reply)[0])
     )
 
 
 def log(pool: str, consumer: str, run: str, epoch: int, lines: Sequence[str]) -> Call[None]:
-    """Appends lines to the run's log; the oldest go beyond 10,000. Not to be sent twice: it would repeat them.
+    """Appends lines to the run's log; the oldest go beyond 2 MiB. Not to be sent twice: it would repeat them.
 
     Raises `LeaseLost`.
     """
@@ -73,7 +77,7 @@ def log(pool: str, consumer: str, run: str, epoch: int, lines: Sequence[str]) ->
     return Call(
         "lease_log",
         (keyspace.pool(pool),),
-        (consumer, run, epoch, LOG_LINES, *lines),
+        (consumer, run, epoch, LOG_BYTES, *lines),
         lambda reply: optional(decode(reply)),
         resend=False,
     )
@@ -102,8 +106,8 @@ def renew(pool: str, consumer: str, held: Sequence[Held]) -> Call[Heartbeat]:
     """
 
     def answer(reply: list[Any]) -> Heartbeat:
-        lease_ms, lost, cancelling = expect("renewed", pool=pool, consumer=consumer)(reply)
-        return Heartbeat(int(lease_ms), _pairs(lost), _pairs(cancelling))
+        lease_ms, lost, cancelling, duties = expect("renewed", pool=pool, consumer=consumer)(reply)
+        return Heartbeat(int(lease_ms), _pairs(lost), _pairs(cancelling), tuple(duties))
 
     return Call("lease_renew", (keyspace.pool(pool),), (consumer, *_flat(held)), answer)
 

@@ -6,15 +6,25 @@ slot than the pool, so it is written by a second call: it may lag behind a crash
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
-from dispatcher import keyspace
+from dispatcher import keyspace, pool_types, templates
 from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import BadValue, PoolExists, PoolNotFound, PoolRunsStopping
 from dispatcher.ids import new_id
-from dispatcher.models import Pool
-from dispatcher.models.pools import DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS, POOL_TYPES
+from dispatcher.models import Document, Pool
+from dispatcher.models.pools import (
+    DEFAULT_KEEP_MS,
+    DEFAULT_KEEP_RUNS,
+    DEFAULT_LEASE_MS,
+    MAX_KEEP_RUNS,
+    MAX_LEASE_MS,
+    MIN_KEEP_MS,
+    MIN_KEEP_RUNS,
+    MIN_LEASE_MS,
+)
 from dispatcher.ops.reading import optional, pool_from
 
 
@@ -35,11 +45,28 @@ def checked_lease_ms(lease_ms: int) -> int:
     return lease_ms
 
 
+def checked_keep_ms(keep_ms: int) -> int:
+    """Raises `BadValue` for finished runs that are to be kept for less than a minute."""
+    if keep_ms < MIN_KEEP_MS:
+        raise BadValue(f"finished runs cannot be kept for {keep_ms / 1000:g} s only: give a minute or more.")
+    return keep_ms
+
+
+def checked_keep_runs(keep_runs: int) -> int:
+    """Raises `BadValue` for a number of finished runs outside 100 to 10 million."""
+    if not MIN_KEEP_RUNS <= keep_runs <= MAX_KEEP_RUNS:
+        raise BadValue(f"{keep_runs} finished runs cannot be kept: give {MIN_KEEP_RUNS} to {MAX_KEEP_RUNS}.")
+    return keep_runs
+
+
+def template_text(template: Document | None) -> str:
+    """A base job template as it is kept; empty: none of its own. Raises `TemplateInvalid`."""
+    return json.dumps(templates.checked(template), separators=(",", ":")) if template else ""
+
+
 def checked_type(type: str) -> str:
-    """Raises `BadValue` for a pool type that this version does not know."""
-    if type not in POOL_TYPES:
-        raise BadValue(f"work pool type {type!r} is not known: choose one of {', '.join(POOL_TYPES)}.")
-    return type
+    """Raises `BadValue` for a pool type that this version does not have."""
+    return pool_types.checked(type)
 
 
 def create(
@@ -50,13 +77,29 @@ def create(
     limit: int | None = None,
     is_paused: bool = False,
     lease_ms: int = DEFAULT_LEASE_MS,
+    template: Document | None = None,
+    keep_ms: int = DEFAULT_KEEP_MS,
+    keep_runs: int = DEFAULT_KEEP_RUNS,
 ) -> Flow[Pool]:
-    """Makes a pool with its queue `default`. Raises `PoolExists`, `BadName`, `BadValue`."""
-    limit_sent = limit_text(limit)
+    """Makes a pool with its queue `default`. `template` None or empty: its type's own. Raises `PoolExists`, `BadName`,
+    `BadValue`, `TemplateInvalid`."""
+    text = template_text(template)
     making = Call(
         "pool_create",
         (keyspace.pool(keyspace.checked_name("Work pool", name)),),
-        (new_id(), new_id(), checked_type(type), description, limit_sent, int(is_paused), checked_lease_ms(lease_ms)),
+        (
+            new_id(),
+            new_id(),
+            checked_type(type),
+            description,
+            limit_text(limit),
+            int(is_paused),
+            checked_lease_ms(lease_ms),
+            text,
+            new_id() if text else "",
+            checked_keep_ms(keep_ms),
+            checked_keep_runs(keep_runs),
+        ),
         expect("created", pool=name),
     )
     try:
@@ -68,7 +111,7 @@ def create(
     return (yield from read(name))
 
 
-def ensure(name: str, *, type: str = "agent") -> Flow[bool]:
+def ensure(name: str, *, type: str = "agent", template: Document | None = None) -> Flow[bool]:
     """Makes the pool unless it exists; True: it was made now."""
     try:
         yield from read(name)
@@ -78,7 +121,7 @@ def ensure(name: str, *, type: str = "agent") -> Flow[bool]:
         yield from _list_in_directory(name)  # a crash may have left it out
         return False
     try:
-        yield from create(name, type=type)
+        yield from create(name, type=type, template=template)
     except PoolExists:  # another was quicker
         return False
     return True
@@ -112,9 +155,19 @@ def list_all() -> Flow[list[Pool]]:
 
 
 def update(
-    name: str, *, description: str | None = None, limit: int | None = None, lease_ms: int | None = None
+    name: str,
+    *,
+    description: str | None = None,
+    limit: int | None = None,
+    lease_ms: int | None = None,
+    template: Document | None = None,
+    keep_ms: int | None = None,
+    keep_runs: int | None = None,
 ) -> Call[None]:
-    """Changes what is given and nothing else; a limit of 0 is a value. Raises `PoolNotFound`, `BadValue`."""
+    """Changes what is given and nothing else; a limit of 0 is a value, an empty template the type's own.
+
+    Raises `PoolNotFound`, `BadValue`, `TemplateInvalid`.
+    """
     changes: list[Arg] = []
     if description is not None:
         changes += ["description", description]
@@ -122,6 +175,13 @@ def update(
         changes += ["limit", limit_text(limit)]
     if lease_ms is not None:
         changes += ["lease_ms", checked_lease_ms(lease_ms)]
+    if template is not None:
+        text = template_text(template)
+        changes += ["template", text, "template_id", new_id() if text else ""]
+    if keep_ms is not None:
+        changes += ["keep_ms", checked_keep_ms(keep_ms)]
+    if keep_runs is not None:
+        changes += ["keep_runs", checked_keep_runs(keep_runs)]
     return _set(name, *changes)
 
 
@@ -157,6 +217,18 @@ def tick(name: str) -> Call[bool]:
         (),
         lambda reply: bool(decode(reply)[0]),
     )
+
+
+def duties(name: str) -> Call[tuple[list[str], int]]:
+    """Duties to do now (`upkeep/`), and in how many ms the next one comes, a minute at most. For a scheduler, which
+    takes no runs; consumers get theirs with claims and heartbeats. Raises `PoolNotFound`."""
+    decode = expect("duties", pool=name)
+
+    def found(reply: list[Any]) -> tuple[list[str], int]:
+        next_ms, *taken = decode(reply)
+        return taken, int(next_ms)
+
+    return Call("pool_duties", (keyspace.pool(keyspace.checked_name("Work pool", name)),), (), found)
 
 
 def delete(name: str, *, cancel_runs: bool = False, longest_wait_s: float = 0) -> Flow[int]:

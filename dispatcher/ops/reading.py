@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dispatcher.models import Consumer, Counts, Pool, Queue, Run, RunInput
+from dispatcher.models import Consumer, Counts, Deployment, Pool, Queue, Run, RunInput, Schedule
 from dispatcher.models.runs import DEFAULT_PRIORITY
 from dispatcher.states import known
 
@@ -38,6 +38,9 @@ def pool_from(name: str, reply: list[Any]) -> Pool:
         is_paused=of.get("paused") == "1",
         note=of.get("note", ""),
         lease_ms=int(of["lease_ms"]),
+        keep_ms=int(of["keep_ms"]),
+        keep_runs=int(of["keep_runs"]),
+        template=json.loads(of["template"]) if of.get("template") else {},
         slots_used=int(of["slots_used"]),
         is_served=of["served"] == "1",
         counts=_counts(of),
@@ -76,8 +79,8 @@ def _queue_from(pool: str, of: Fields) -> Queue:
 
 
 def run_from(pool: str, reply: list[Any], read_at_ms: int) -> Run:
-    """One row of `run_read`: id, the run's fields, input, result, its consumer's fields."""
-    run_id, flat, run_input, result, holder = reply
+    """One row of `run_read`: id, the run's fields, input, result, its consumer's fields, job."""
+    run_id, flat, run_input, result, holder, job = reply
     of = fields(flat)
     return Run(
         id=run_id,
@@ -104,6 +107,28 @@ def run_from(pool: str, reply: list[Any], read_at_ms: int) -> Run:
         idempotency_key=of.get("idempotency", ""),
         input=RunInput.read(json.loads(run_input)) if run_input else RunInput(),
         read_at_ms=read_at_ms,
+        schedule=of.get("schedule", ""),
+        expires_at_ms=number(of.get("expires_ms")),
+        job=json.loads(job) if job else None,
+    )
+
+
+def deployment_from(name: str, pool: str, text: str) -> Deployment:
+    """A field of the pool's deployments."""
+    of = json.loads(text)
+    return Deployment(
+        name=name,
+        id=of["id"],
+        pool=pool,
+        queue=of["queue"],
+        input=RunInput.read(of["input"]),
+        description=of["description"],
+        parameter_schema=of["parameter_schema"],
+        schedules=tuple(map(Schedule.read, of.get("schedules", ()))),
+        is_paused=of.get("paused", False),
+        version=of.get("version", ""),
+        created_at_ms=of["created_ms"],
+        updated_at_ms=of["updated_ms"],
     )
 
 

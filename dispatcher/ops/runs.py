@@ -10,11 +10,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from dispatcher import keyspace
+from dispatcher import keyspace, parameters
 from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound
 from dispatcher.models import Deployment, LogLine, NewRun, Run, Submitted
-from dispatcher.ops import pools, queues
+from dispatcher.ops import pools, queues, templates
 from dispatcher.ops.reading import fields, optional, run_from
 from dispatcher.states import HELD, TERMINAL, State, known
 
@@ -65,11 +65,22 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     )
 
 
-def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
-    """Submits one run of the deployment. Its own queue is made again when it is gone; another one has to exist.
+def submit_checked(pool: str, run: NewRun) -> Flow[Submitted]:
+    """Submits one run without a deployment, if its job variables fit the pool's template. Raises as `submit`;
+    `VariablesInvalid`."""
+    templates.check((yield from templates.read(pool)), run.input.job_variables, run.input.infrastructure)
+    return (yield from submit(pool, [run]))[0]
 
-    Raises as `submit`.
+
+def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
+    """Submits one run of the deployment, if its parameters fit the flow and its job variables the pool's template. Its
+    own queue is made again when it is gone; another one has to exist.
+
+    Raises as `submit`; `ParametersInvalid`, `VariablesInvalid`.
     """
+    parameters.check(deployment.parameter_schema, run.input.parameters, flow=f"deployment {deployment.name!r}")
+    template = yield from templates.read(deployment.pool)
+    templates.check(template, run.input.job_variables, run.input.infrastructure)
     try:
         found = yield from submit(deployment.pool, [run])
     except QueueNotFound:

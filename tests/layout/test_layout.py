@@ -30,12 +30,18 @@ CORE = (
     "dispatcher",
     "dispatcher.models*",
     "dispatcher.settings",
+    "dispatcher.profiles",
+    "dispatcher.shortcut",
+    "dispatcher.durations",
+    "dispatcher.urls",
     "dispatcher.parameters",
     "dispatcher.pool_types",
     "dispatcher.templates",
     "dispatcher.call",
     "dispatcher.ops*",
 )
+# Rules without I/O, that those who store something hold it to.
+PURE = ("dispatcher.parameters", "dispatcher.pool_types", "dispatcher.schedules", "dispatcher.templates")
 DRIVERS = ("dispatcher.client", "dispatcher.aio")
 
 # First match counts. `x*` is x and everything below it.
@@ -49,7 +55,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.states": ("dispatcher.errors",),
     "dispatcher.pool_types": ("dispatcher.errors",),
     "dispatcher.models*": (*BASE, "dispatcher.models*", "dispatcher.pool_types"),
-    "dispatcher.settings": (*BASE,),
+    "dispatcher.durations": (),
+    "dispatcher.urls": (),
+    "dispatcher.profiles": ("dispatcher.errors",),
+    "dispatcher.shortcut": ("dispatcher.profiles", "dispatcher.urls"),
+    "dispatcher.settings": (
+        *BASE,
+        "dispatcher.durations",
+        "dispatcher.urls",
+        "dispatcher.profiles",
+        "dispatcher.shortcut",
+    ),
     "dispatcher.zones": (),
     "dispatcher.recurrences": ("dispatcher.errors",),
     "dispatcher.rrules": ("dispatcher.recurrences", "dispatcher.zones"),
@@ -79,6 +95,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.broker": ("dispatcher.errors", "dispatcher.server"),
     "dispatcher.ops*": (
         *BASE,
+        *PURE,
         "dispatcher.models*",
         "dispatcher.pool_types",
         "dispatcher.templates",
@@ -89,9 +106,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.flows": ("dispatcher.errors", "dispatcher.keyspace"),
     "dispatcher.current": ("dispatcher.errors",),
     "dispatcher.signature": ("dispatcher", "dispatcher.errors", "dispatcher.models*"),
-    "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.settings"),
-    "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.settings", "dispatcher.client"),
-    "dispatcher.upkeep*": (*CORE, "dispatcher.schedules", "dispatcher.upkeep*"),
+    "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.urls"),
+    "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.client"),
+    "dispatcher.upkeep*": (*CORE, "dispatcher.upkeep*"),
     # These two run beside or inside the user's code: the standard library alone, so that they start
     # in milliseconds and nothing of ours gets in the user's way.
     "agent.guardian": (),

@@ -175,4 +175,4 @@ def test_the_names_of_keys_come_from_the_pools_key() -> None:
         names, values = line.split(" = ")
         assert len(names.split(", ")) == len(re.findall(r"base \.\. '[a-z:-]+'", values))
     for line in re.findall(r"local function \w+_key\(.*", code):
-        assert re.search(r"return base \.\. '[a-z]+:' \.\. \w+( \.\. ':[a-z]+')? end", line), line
+        assert re.search(r"return base \.\. '[a-z:]+:' \.\. \w+( \.\. ':[a-z]*'( \.\. \w+)?)? end", line), line

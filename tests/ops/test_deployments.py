@@ -23,8 +23,8 @@ NIGHTLY = Deployment(
 
 
 def test_what_is_saved_is_read(scene: Scene) -> None:
-    assert scene.run(deployments.save(NIGHTLY)) is True, "its queue was made"
-    assert scene.run(deployments.save(NIGHTLY)) is False
+    assert scene.run(deployments.save(NIGHTLY)).made_queue
+    assert not scene.run(deployments.save(NIGHTLY)).made_queue
     assert scene.run(deployments.read("load/nightly")) == NIGHTLY
     assert scene.run(deployments.read("nightly")) == NIGHTLY
     assert scene.run(deployments.list_all()) == [NIGHTLY]

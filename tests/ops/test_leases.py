@@ -107,13 +107,12 @@ def test_start_is_said_once(scene: Scene) -> None:
 
 
 def test_the_log_keeps_the_newest_lines(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "LOG_LINES", 100)
+    monkeypatch.setattr(leases, "LOG_BYTES", 100 * (64 + 4))
     one = scene.join()
     held = scene.running(one)
     for start in range(0, 2_000, 500):
         scene.run(leases.log(POOL, one, *held, [str(number) for number in range(start, start + 500)]))
-    kept = scene.server.xlen(keyspace.run_log(POOL, held[0]))
-    assert 100 <= kept < 400, "about that many: a stream is cut by whole nodes"
+    assert scene.server.xlen(keyspace.run_log(POOL, held[0])) == 100, "lines of four digits, and 64 more for each"
     assert scene.run(runs.log_end(POOL, held[0], most=1))[0][1].text == "1999"
 
 

@@ -1,0 +1,56 @@
+-- Fragment: runs that a schedule makes: when they overlap, when they expire, and how a schedule is taken back.
+-- Moves: overlap SCHEDULED -> CANCELLED
+-- Moves: overlap PENDING RUNNING -> CANCELLING
+-- Moves: outlast SCHEDULED -> CANCELLED
+
+local AGAIN_MS = 1000 -- so soon a run that waits for an earlier one to be stopped is looked at again
+
+-- Whether a run whose time has come may become ready, as its schedule says about earlier runs that are not finished:
+-- `skip` cancels it; `cancel_running` cancels them, and lets it wait until they have ended.
+local function may_begin(run)
+  local is_free = true
+  for _, id in ipairs(call('ZRANGE', schedule_key(run.deployment, run.schedule) .. ':runs', 0, -1)) do
+    local other = id ~= run.id and read_run(id)
+    if other and (other.due < run.due or (other.due == run.due and other.id < run.id)) then
+      if run.overlap == 'skip' then
+        cancel_waiting(run, 'skipped: an earlier run of its schedule is not finished')
+        return false
+      elseif HELD[other.state] then
+        is_free = false
+        ask_to_stop(other)
+      else
+        cancel_waiting(other, 'cancelled: a later run of its schedule takes its place')
+      end
+    end
+  end
+  if is_free then return true end
+  call('ZADD', retry_key(run.queue), int(now + AGAIN_MS), run.id)
+  return false
+end
+
+-- Cancels up to `most` runs that were not started by the time from which on they are not worth it.
+local function outlast(most)
+  for _, id in ipairs(call('ZRANGE', EXPIRING, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most)) do
+    local run = read_run(id)
+    call('ZREM', EXPIRING, id)
+    if run.state == 'SCHEDULED' and run.attempts == 0 then
+      cancel_waiting(run, 'expired: it was not started in time')
+    end
+  end
+end
+
+-- Takes back the runs that the schedule has made and nobody has claimed; unless `all`, those of the future.
+-- A schedule has at most a hundred. Returns how many.
+local function take_back(deployment, id, all)
+  local count = 0
+  for _, run_id in ipairs(call('ZRANGE', schedule_key(deployment, id) .. ':runs', 0, -1)) do
+    local run = read_run(run_id)
+    if run.state == 'SCHEDULED' and run.attempts == 0 and (all or run.due > now) then
+      unplace(run)
+      erase(run)
+      run_event('taken-back', run_id, run.queue, run.state, '', run.epoch)
+      count = count + 1
+    end
+  end
+  return count
+end

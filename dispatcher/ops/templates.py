@@ -1,0 +1,34 @@
+"""Base job templates: read a pool's, and check job variables against it. The rules are in `dispatcher/templates.py`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dispatcher import keyspace, pool_types, templates
+from dispatcher.call import Call
+from dispatcher.errors import BadValue, PoolNotFound
+from dispatcher.models import Document, PoolTemplate
+
+
+def read(pool: str) -> Call[PoolTemplate]:
+    """Raises `PoolNotFound`."""
+
+    def decode(reply: list[Any]) -> PoolTemplate:
+        kind, template_id, own = reply
+        if kind is None:
+            raise PoolNotFound(pool=pool)
+        return PoolTemplate(pool, kind, template_id or "", json.loads(own) if own else {})
+
+    key = keyspace.pool(keyspace.checked_name("Work pool", pool))
+    return Call("HMGET", (key,), ("type", "template_id", "template"), decode)
+
+
+def check(found: PoolTemplate, variables: Document, infrastructure: str, *, is_complete: bool = True) -> None:
+    """Raises `VariablesInvalid`; `BadValue` for an infrastructure that this version has not. Not complete: the rest comes
+    with each run."""
+    if infrastructure not in pool_types.WORKER_TYPES:
+        pool_types.checked(infrastructure, "infrastructure")
+        raise BadValue("infrastructure 'agent' is not possible: an agent needs one, such as 'process'.")
+    target = f"the base job template of work pool {found.pool!r}"
+    templates.check_variables(found.document(infrastructure), variables, target=target, is_complete=is_complete)
