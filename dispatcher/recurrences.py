@@ -126,7 +126,7 @@ def _timed(rule: Rule, after: datetime) -> Iterator[datetime]:
 
 
 def _minutes(rule: Rule, day: datetime, from_hour: int) -> Iterator[list[int]]:
-    """Of each minute of the day which may hold times: those times, in seconds since midnight."""
+    """Of each minute that is looked at: its times, in seconds since midnight; often none."""
     unit, interval = UNIT_S.get(rule.frequency, DAY_S), rule.interval
     midnight, begin = (day - EPOCH) // SECOND, (rule.start - EPOCH) // SECOND
     if unit < DAY_S:
@@ -135,12 +135,13 @@ def _minutes(rule: Rule, day: datetime, from_hour: int) -> Iterator[list[int]]:
             return  # the interval steps over the whole day
     for hour in rule.hours:
         if hour < from_hour or (unit == 3600 and (midnight // unit + hour - begin // unit) % interval):
+            yield []
             continue
         for minute in rule.minutes:
             at = hour * 3600 + minute * 60
             if unit == 60 and ((midnight + at) // unit - begin // unit) % interval:
-                continue
-            if unit > 1:
+                yield []
+            elif unit > 1:
                 yield [at + second for second in rule.seconds]
             else:
                 fitting = range(at + (begin - midnight - at) % interval, at + 60, interval)
