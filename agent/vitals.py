@@ -84,7 +84,9 @@ class Vitals:
             found.append(f"no heartbeat was answered for {beat.ago_s:.1f} s")
         if self._is_draining:
             return found
-        if self._asked_s is not None:
+        if self._answered_s is None:
+            found.append("no claim has been answered yet")
+        elif self._asked_s is not None:
             if now - self._asked_s > ANSWER_S:
                 found.append(f"a claim has not been answered for {now - self._asked_s:.1f} s")
         elif self._look_by_s is not None and now - self._look_by_s > ANSWER_S:
