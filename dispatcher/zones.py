@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -51,6 +50,8 @@ def version() -> str:
 
 def nearest(name: str) -> str | None:
     """The known name that was probably meant: for `europe/berlin`, `Berlin` or `Europe/Berlim`."""
+    from difflib import get_close_matches
+
     wanted = name.strip().lower().replace(" ", "_")
     known = {one.lower(): one for one in sorted(names())}
     cities = {one.rpartition("/")[2]: one for one in sorted(known, reverse=True)}
