@@ -223,7 +223,8 @@ def test_a_flow_that_is_asked_to_stop_knows_it_in_every_thread(run: Runner, earl
                     threading.Thread(target=watch).start()
                 else:
                     mark("started")
-                time.sleep(600)
+                while True:  # a signal right before one long sleep would be noticed after it
+                    time.sleep(0.01)
             finally:
                 from dispatcher import current_run as ask
                 if ask().cancel_requested:
