@@ -150,7 +150,7 @@ def test_every_zone_and_both_kinds_of_change_are_there() -> None:
 def test_fixed_crons_at_every_change() -> None:
     for change in changes():
         for hour in hours_around(change):
-            for minutes in ("0", "30", "0,15,30,45"):
+            for minutes in ("30", "0,15,30,45"):
                 schedule = Schedule(cron=f"{minutes} {hour} * * *", timezone=change.zones[0])
                 expected = list(fixed_cron(change, {int(one) for one in minutes.split(",")}, {hour}))
                 assert made(change, schedule) == expected, (named(change), schedule.timing)
@@ -220,8 +220,7 @@ def test_croniter_agrees_on_fixed_times_in_every_gap() -> None:
     for change in changes():
         if change.after > change.before:
             for hour in hours_around(change):
-                for minutes in ("0", "30", "0,30"):
-                    assert croniter_agrees(change, f"{minutes} {hour} * * *"), (named(change), hour, minutes)
+                assert croniter_agrees(change, f"0,30 {hour} * * *"), (named(change), hour)
 
 
 def test_the_middle_of_a_change_is_where_one_may_ask_too() -> None:
@@ -233,7 +232,7 @@ def test_the_middle_of_a_change_is_where_one_may_ask_too() -> None:
             Schedule(rrule=f"{BEGIN} FREQ=HOURLY;BYMINUTE=10", timezone=change.zones[0]),
         ):
             listed = [ms(at) for at in made(change, schedule)]
-            for at, _ in wall(change)[::17]:
+            for at, _ in wall(change)[::41]:
                 expected = next((one for one in listed if one > ms(at)), None)
                 if expected is not None:
                     assert timings.first(schedule, ms(at)) == expected, (named(change), at, schedule.timing)
