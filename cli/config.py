@@ -1,19 +1,55 @@
 """`dispatcher config`: the settings of a profile, and what holds for this process.
 
 What settings there are, and where their values come from, is in `dispatcher/settings.py`. A setting is named as its
-environment variable, `DISPATCHER_REDIS_URL`, or short, `redis_url`.
+environment variable, `DISPATCHER_REDIS_URL`, or short, `redis_url`. These commands and those of `profile` are how a
+wrong setting is mended, so none but `view` needs settings that are right.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from cli import render
-from cli.context import output_option, session
+from cli.context import session
 from dispatcher import settings
-from dispatcher.errors import BadRequest, DispatcherError
+from dispatcher.errors import BadRequest, NotFound
+from dispatcher.profiles import PREFIX, Profiles, settings_file, variable
+
+
+def _output(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    if value:
+        return value
+    try:
+        return session().settings.output
+    except BadRequest:
+        return "table"
+
+
+def output_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """As that of `cli/context.py`, but wrong settings do not matter."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["table", "json"]),
+        callback=_output,
+        help="A table for people, or one JSON document (DISPATCHER_OUTPUT).  [default: table]",
+    )(command)
+
+
+def profile_in_use(profiles: Profiles) -> str:
+    """The name of the profile that this command works on: option > environment > the active one."""
+    return profiles.in_use(session().profile)
+
+
+def document(profiles: Profiles, name: str, *, show_secrets: bool = False) -> dict[str, Any]:
+    """A profile as JSON has it: what it sets, as written."""
+    held = profiles.of(name)
+    shown = {key: held[key] if show_secrets else settings.masked(key, held[key]) for key in sorted(held)}
+    return {"name": name, "in_use": name == profile_in_use(profiles), "settings": shown}
 
 
 @click.group()
@@ -24,11 +60,6 @@ def config() -> None:
     Example:
       dispatcher config set DISPATCHER_REDIS_URL=redis://broker:6379
     """
-
-
-def profile_in_use(profiles: settings.Profiles) -> str:
-    """The name of the profile that this command works on: option > environment > the active one."""
-    return session().profile or os.environ.get("DISPATCHER_PROFILE") or profiles.active
 
 
 @config.command()
@@ -53,8 +84,7 @@ def view(show_defaults: bool, show_secrets: bool, output: str) -> None:
             {
                 "profile": found.profile,
                 "settings": {
-                    settings.variable(name): {"value": value, "source": found.sources[name]}
-                    for name, value in shown.items()
+                    variable(name): {"value": value, "source": found.sources[name]} for name, value in shown.items()
                 },
             }
         )
@@ -64,10 +94,10 @@ def view(show_defaults: bool, show_secrets: bool, output: str) -> None:
         ["Setting", "Value", "Source", "Meaning"],
         [
             (
-                settings.variable(name),
-                value,
+                variable(name),
+                settings.shown(value),
                 found.sources[name],
-                settings.SETTINGS[name].metadata["meaning"],
+                settings.SETTINGS[name].description,
             )
             for name, value in shown.items()
         ],
@@ -77,75 +107,108 @@ def view(show_defaults: bool, show_secrets: bool, output: str) -> None:
 
 @config.command("set")
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
-def set_(pairs: tuple[str, ...]) -> None:
+@output_option
+def set_(pairs: tuple[str, ...], output: str) -> None:
     """Set values in the profile.
 
     \b
     Example:
       dispatcher config set DISPATCHER_REDIS_URL=redis://broker:6379
+      dispatcher --profile staging config set agent_query_seconds=30s
     """
-    changes = {}
-    for pair in pairs:
+    changes: dict[str, str] = {}
+    for number, pair in enumerate(pairs, 1):
         key, equals, text = pair.partition("=")
         if not equals:
-            raise click.UsageError(f"{pair!r} is not KEY=VALUE.")
-        name = settings.known(key)
-        settings.parsed(name, text, "command line")
-        changes[settings.variable(name)] = text
-    profiles = settings.Profiles.read()
-    profile = profile_in_use(profiles)
-    profiles.with_values(profile, changes).write()
-    click.echo(f"Profile {profile!r} sets {', '.join(changes)} now.")
-    for key in changes.keys() & os.environ.keys():
-        click.echo(f"Note: {key} is set in the environment too, which goes first.", err=True)
+            raise click.UsageError(f"{_quoted(key, number)} is not KEY=VALUE.")
+        if key in changes:
+            raise click.UsageError(f"{_quoted(key, number)} is given twice.")
+        changes[key] = text
+    if found := settings.faults(changes, "command line"):
+        raise BadRequest("\n  ".join(found))
+    changes = {variable(settings.known(key)): text for key, text in changes.items()}
+    with Profiles.changing() as profiles:
+        profile = profile_in_use(profiles)
+        short = {key for key in profiles.of(profile) if key not in changes and _stands_for(key) in changes}
+        profiles.unset_values(profile, short)
+        profiles.set_values(profile, changes)
+    render.outcome(output, f"Profile {profile!r} sets {', '.join(changes)} now.", lambda: document(profiles, profile))
+    for key in changes:
+        if os.environ.get(key):
+            click.echo(f"Note: {key} is set in the environment too, which goes first.", err=True)
+
+
+def _quoted(key: str, number: int) -> str:
+    """What is no name may be a secret that was typed in the wrong place."""
+    return repr(key) if key.replace("_", "").isalnum() and len(key) < 60 else f"argument {number}"
+
+
+def _stands_for(key: str) -> str:
+    """The variable that a key of the file means: one written by hand may be short."""
+    return key if key.startswith(PREFIX) else variable(key)
 
 
 @config.command()
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-def unset(keys: tuple[str, ...]) -> None:
+@output_option
+def unset(keys: tuple[str, ...], output: str) -> None:
     """Take values out of the profile, so that the default holds again.
 
     \b
     Example:
       dispatcher config unset DISPATCHER_REDIS_URL
     """
-    profiles = settings.Profiles.read()
-    profile = profile_in_use(profiles)
-    held = profiles.of(profile)
+    with Profiles.changing() as profiles:
+        profile = profile_in_use(profiles)
+        held = profiles.of(profile)
+        names = [_held_as(key, list(held)) for key in keys]
+        if missing := [name for name in names if name not in held]:
+            raise BadRequest(f"profile {profile!r} does not set {', '.join(missing)}. Look: dispatcher profile inspect")
+        profiles.unset_values(profile, names)
+    render.outcome(
+        output,
+        f"Profile {profile!r} does not set {', '.join(names)} any more.",
+        lambda: document(profiles, profile),
+    )
+
+
+def _held_as(key: str, held: list[str]) -> str:
     # What the file holds may be taken out even when no such setting is known: that is how it is corrected.
-    names = [key if key in held else settings.variable(settings.known(key)) for key in keys]
-    missing = [name for name in names if name not in held]
-    if missing:
-        raise BadRequest(f"profile {profile!r} does not set {', '.join(missing)}. Look: dispatcher profile inspect")
-    profiles.without_values(profile, names).write()
-    click.echo(f"Profile {profile!r} does not set {', '.join(names)} any more.")
+    if key in held:
+        return key
+    name = variable(settings.known(key))
+    return next((one for one in held if _stands_for(one) == name), name)
 
 
 @config.command()
-def validate() -> None:
+@output_option
+def validate(output: str) -> None:
     """Check every profile and the environment. Exit code 1 when something is wrong.
 
     \b
     Example:
       dispatcher config validate
     """
-    profiles = settings.Profiles.read()
     faults = []
-    if profiles.active not in profiles.profiles:
-        faults.append(f"the active profile {profiles.active!r} does not exist")
-    for profile, held in sorted(profiles.profiles.items()):
-        for key, text in sorted(held.items()):
-            try:
-                settings.parsed(settings.known(key), text, f"profile {profile}")
-            except DispatcherError as error:
-                faults.append(f"profile {profile}: {error}")
-    for name in settings.SETTINGS:
-        text = os.environ.get(settings.variable(name), "")
+    try:
+        profiles = Profiles.read()
+    except BadRequest as error:
+        faults.append(str(error))
+    else:
+        if profiles.active not in profiles.names:
+            faults.append(f"the active profile {profiles.active!r} does not exist")
         try:
-            settings.parsed(name, text, "environment") if text else None
-        except DispatcherError as error:
-            faults.append(str(error))
+            profiles.of(profile_in_use(profiles))
+        except NotFound as error:
+            if profile_in_use(profiles) != profiles.active:
+                faults.append(str(error))
+        for profile in profiles.names:
+            faults += settings.faults(profiles.of(profile), f"profile {profile}")
+    faults += settings.faults(settings.environment(), "environment")
     faults += [f"environment: {key} is not known. Did you mean {near}?" for key, near in settings.misspelt(os.environ)]
+    if output == "json":
+        render.document({"file": str(settings_file()), "faults": faults})
     if faults:
         raise BadRequest("\n  ".join([f"{len(faults)} found:", *faults]))
-    click.echo(f"All is well: {profiles.file} and the environment.")
+    if output != "json":
+        click.echo(f"All is well: {settings_file()} and the environment.")

@@ -12,6 +12,7 @@ A command that only prints needs `output_option` and `cli/render.py`; one that d
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dispatcher.errors import BadRequest, BadValue, PoolNotFound
+from dispatcher.errors import BadRequest, PoolNotFound
 
 if TYPE_CHECKING:
     from dispatcher.client import Client
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 TICKS = 50  # calls of `pools.tick` at most, so that a reader is not kept by a pool which never comes to rest
-COMES_LATER = {"sentinel": "Redis Sentinel", "cluster": "Redis Cluster"}
 
 
 @dataclass
@@ -40,20 +40,27 @@ class Session:
     profile: str | None = None
     allow_unsafe_broker: bool | None = None
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that are settings too, where they were given."""
+        options = {"redis_url": self.redis_url, "allow_unsafe_broker": self.allow_unsafe_broker}
+        return {name: value for name, value in options.items() if value is not None}
+
     @cached_property
     def resolved(self) -> Resolved:
         """Every setting with the options on top. Raises `BadValue`, `NotFound` for what is wrong in them."""
-        from dispatcher.settings import resolve
+        from dispatcher.settings import misspelt, resolve
 
-        given = {"redis_url": self.redis_url, "allow_unsafe_broker": self.allow_unsafe_broker}
-        return resolve(self.profile, {name: value for name, value in given.items() if value is not None})
+        for key, near in misspelt(os.environ):
+            click.echo(f"Warning: {key} is not a setting. Did you mean {near}?", err=True)
+        return resolve(self.profile, self.given)
 
     @cached_property
     def settings(self) -> Settings:
-        """As `resolved`, by attribute."""
-        from dispatcher.settings import Settings
+        """As `resolved`, by attribute; quicker where only the most usual ones are asked for."""
+        from dispatcher import shortcut
 
-        return Settings(**self.resolved.values)
+        return shortcut.settings(self.profile, self.given, lambda: self.resolved.settings)
 
     @property
     def is_embedded(self) -> bool:
@@ -67,12 +74,12 @@ class Session:
             from dispatcher import broker
 
             return broker.ensure(broker.default_data_folder())
-        return _supported(self.settings.redis_url)
+        return self.settings.url_with_tls(self.settings.redis_url)
 
     @property
     def broker_words(self) -> str:
         """Which broker is used, as the first line of `agent start` says it; without secrets."""
-        from dispatcher.settings import masked_url
+        from dispatcher.urls import masked_url
 
         return f"{'the embedded broker at ' if self.is_embedded else ''}{masked_url(self.url)}"
 
@@ -86,21 +93,6 @@ def session() -> Session:
         if ctx is not None:
             ctx.find_root().obj = found
     return found
-
-
-def _supported(url: str) -> str:
-    scheme, separator, _ = url.partition("://")
-    if scheme in COMES_LATER:
-        raise BadValue(
-            f"{COMES_LATER[scheme]} URLs ({scheme}://) are not supported yet. Name one server: redis://host:port."
-        )
-    if not separator or scheme not in ("redis", "rediss", "unix"):
-        from dispatcher.settings import masked_url
-
-        raise BadValue(
-            f"the Redis URL {masked_url(url)!r} is not valid: it starts with redis://, rediss:// or unix://."
-        )
-    return url
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """`dispatcher profile`: several sets of settings, one of them active.
 
-They are kept in one file (`dispatcher/settings.py`). The active one holds unless --profile or DISPATCHER_PROFILE
+They are kept in one file (`dispatcher/profiles.py`). The active one holds unless --profile or DISPATCHER_PROFILE
 names another.
 """
 
@@ -11,10 +11,10 @@ import shlex
 import click
 
 from cli import render
-from cli.config import profile_in_use
-from cli.context import confirm, output_option, yes_option
+from cli.config import document, output_option, profile_in_use
+from cli.context import confirm, yes_option
 from dispatcher import settings
-from dispatcher.settings import Profiles
+from dispatcher.profiles import Profiles
 
 
 @click.group()
@@ -38,15 +38,18 @@ def ls(output: str) -> None:
     """
     profiles = Profiles.read()
     in_use = profile_in_use(profiles)
-    names = sorted(profiles.profiles)
     if output == "json":
-        render.document([{"name": name, "in_use": name == in_use} for name in names])
+        render.document([_row(profiles, name) for name in profiles.names])
         return
     render.table(
         ["Name", "In use", "Settings"],
-        [(name, "yes" if name == in_use else "", len(profiles.of(name))) for name in names],
+        [(name, "yes" if name == in_use else "", len(profiles.of(name))) for name in profiles.names],
         empty="There is no profile.",
     )
+
+
+def _row(profiles: Profiles, name: str) -> dict[str, object]:
+    return {"name": name, "in_use": name == profile_in_use(profiles)}
 
 
 @profile.command()
@@ -60,27 +63,28 @@ def create(name: str, source: str | None, output: str) -> None:
     Example:
       dispatcher profile create staging --from production
     """
-    made = Profiles.read().with_profile(name, source)
-    made.write()
+    with Profiles.changing() as profiles:
+        profiles.create(name, source)
     render.outcome(
         output,
         f"Profile {name!r} is made. Use it: dispatcher profile use {shlex.quote(name)}",
-        lambda: {"name": name, "in_use": name == profile_in_use(made)},
+        lambda: _row(profiles, name),
     )
 
 
 @profile.command()
 @click.argument("name")
-def use(name: str) -> None:
+@output_option
+def use(name: str, output: str) -> None:
     """Make a profile the active one.
 
     \b
     Example:
       dispatcher profile use staging
     """
-    profiles = Profiles.read().with_active(name)
-    profiles.write()
-    click.echo(f"Profile {name!r} is active.")
+    with Profiles.changing() as profiles:
+        profiles.use(name)
+    render.outcome(output, f"Profile {name!r} is active.", lambda: _row(profiles, name))
     in_use = profile_in_use(profiles)
     if in_use != name:
         click.echo(f"Note: --profile or DISPATCHER_PROFILE names {in_use!r}, which goes first.", err=True)
@@ -94,26 +98,32 @@ def delete(name: str, yes: bool) -> None:
 
     \b
     Example:
-      dispatcher profile delete staging
+      dispatcher profile delete staging --yes
     """
-    without = Profiles.read().without_profile(name)
+    looked = Profiles.read()
+    looked.delete(name, profile_in_use(looked))  # refused before anything is asked
     confirm(f"Delete profile {name!r} with its settings?", yes=yes)
-    without.write()
+    with Profiles.changing() as profiles:
+        profiles.delete(name, profile_in_use(profiles))
     click.echo(f"Profile {name!r} is deleted.")
 
 
 @profile.command()
 @click.argument("name")
 @click.argument("new_name")
-def rename(name: str, new_name: str) -> None:
+@output_option
+def rename(name: str, new_name: str, output: str) -> None:
     """Give a profile another name.
 
     \b
     Example:
       dispatcher profile rename staging test
     """
-    Profiles.read().renamed(name, new_name).write()
-    click.echo(f"Profile {name!r} is called {new_name!r} now.")
+    with Profiles.changing() as profiles:
+        profiles.rename(name, new_name)
+    render.outcome(output, f"Profile {name!r} is called {new_name!r} now.", lambda: _row(profiles, new_name))
+    if profile_in_use(profiles) == name:
+        click.echo(f"Note: --profile or DISPATCHER_PROFILE still names {name!r}.", err=True)
 
 
 @profile.command()
@@ -129,11 +139,9 @@ def inspect(name: str | None, show_secrets: bool, output: str) -> None:
     """
     profiles = Profiles.read()
     name = name or profile_in_use(profiles)
-    held = {
-        key: text if show_secrets else settings.masked(key.lower().removeprefix("dispatcher_"), text)
-        for key, text in sorted(profiles.of(name).items())
-    }
+    found = document(profiles, name, show_secrets=show_secrets)
     if output == "json":
-        render.document({"name": name, "in_use": name == profile_in_use(profiles), "settings": held})
-    else:
-        render.table(["Setting", "Value"], held.items(), empty=f"Profile {name!r} sets nothing.")
+        render.document(found)
+        return
+    rows = [(key, settings.shown(value)) for key, value in found["settings"].items()]
+    render.table(["Setting", "Value"], rows, empty=f"Profile {name!r} sets nothing.")

@@ -1,48 +1,26 @@
 """Parameter types of the command line: durations, and points in time.
 
-A duration is `90` (seconds), `90s`, `30m`, `5h`, `2d`, `1h30m`, or ISO 8601 (`PT1H30M`); it becomes
-milliseconds. A time is ISO 8601 with a zone, or without one in the local zone; it becomes milliseconds
-since the epoch. Both are what operations take. What cannot be read is wrong usage, exit code 2.
+A duration (`dispatcher/durations.py`) becomes milliseconds. A time is ISO 8601 with a zone, or without one in the
+local zone; it becomes milliseconds since the epoch. Both are what operations take. What cannot be read is wrong
+usage, exit code 2.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
+
+from dispatcher.durations import LONGEST, duration_of
 
 if TYPE_CHECKING:
     Milliseconds = click.ParamType[int]
 else:
     Milliseconds = click.ParamType  # not generic in the older versions of click that we allow
 
-_UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
-_NUMBER = r"\d+(?:\.\d+)?"
-_SHORT = re.compile("".join(rf"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
-_ISO = re.compile(
-    rf"P(?:({_NUMBER})W)?(?:({_NUMBER})D)?(?:T(?=\d)(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.ASCII
-)
-_PLAIN = re.compile(_NUMBER, re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-LONGEST = timedelta(days=18_250)  # instants in Redis end in 2109 (`keyspace.ready`), and nobody means more
-
-
-def duration_of(text: str) -> timedelta:
-    """Raises `ValueError` for what is not a duration."""
-    text = text.strip()
-    if _PLAIN.fullmatch(text):
-        seconds = float(text)
-    else:
-        found = _ISO.fullmatch(text.upper()) or _SHORT.fullmatch(text.lower().replace(" ", ""))
-        if found is None or not any(found.groups()):
-            raise ValueError(f"{text!r} is not a duration: give seconds (90), 90s, 30m, 5h, 2d, 1h30m or PT1H30M")
-        seconds = sum(float(part or 0) * unit_s for part, unit_s in zip(found.groups(), _UNITS_S.values(), strict=True))
-    if seconds > LONGEST.total_seconds():
-        raise ValueError(f"{text!r} is longer than fifty years")
-    return timedelta(seconds=seconds)
 
 
 def time_of(text: str) -> datetime:
@@ -51,10 +29,11 @@ def time_of(text: str) -> datetime:
         found = datetime.fromisoformat(text.strip()).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         raise ValueError(
-            f"{text!r} is not a time: give ISO 8601, such as 2026-11-21T18:30:00+01:00, or 2026-11-21T18:30 (local)"
+            f"{text[:50]!r} is not a time: give ISO 8601, such as 2026-11-21T18:30:00+01:00, "
+            "or 2026-11-21T18:30 (local)"
         ) from None
     if not 1970 <= found.year < 2100:
-        raise ValueError(f"{text!r} is not between 1970 and 2100")
+        raise ValueError(f"{text[:50]!r} is not between 1970 and 2100")
     return found
 
 
@@ -105,7 +84,7 @@ class Hours(Milliseconds):
         except ValueError:
             hours = math.nan
         if not 0 <= hours <= LONGEST / timedelta(hours=1):  # not a number is neither
-            self.fail(f"{value!r} is not a number of hours from 0 to {LONGEST // timedelta(hours=1)}", param, ctx)
+            self.fail(f"{value[:50]!r} is not a number of hours from 0 to {LONGEST // timedelta(hours=1)}", param, ctx)
         return int(hours * 3_600_000)
 
 

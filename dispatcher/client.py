@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import Any, Self, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -30,13 +29,12 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from dispatcher import errors
+from dispatcher import errors, urls
 from dispatcher.call import Arg, Call, Flow, script, wire
 
 R = TypeVar("R")
 READ_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
-URL_OPTIONS = frozenset({"db", "username", "password", "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 WAIT_MARGIN_S = 5.0  # how much later than the server's own wait a reply may come
 Clock = Callable[[], int]
 observers: list[Callable[[Call[Any], Any], None]] = []  # tests see every call with its raw reply; empty otherwise
@@ -159,15 +157,9 @@ def options(waits_ms: int | None) -> dict[str, Any]:
 
 
 def checked_url(url: str) -> str:
-    """`url`, if it asks for nothing but where, who, and TLS files. Raises `BadValue`: redis-py would let other query
-    options of a URL override the settings that the drivers rely on."""
-    try:
-        asked = {name for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
-    except ValueError as error:
-        raise invalid_url(url, error) from None
-    if unknown := sorted(asked - URL_OPTIONS):
-        known = ", ".join(sorted(URL_OPTIONS))
-        raise invalid_url(url, f"it has the unknown option {unknown[0]!r}; known are {known}.")
+    """`url`, if it asks for nothing but where, who, and TLS files. Raises `BadValue`."""
+    if fault := urls.fault(url) or urls.tls_fault(url):
+        raise errors.BadValue(fault)
     return url
 
 

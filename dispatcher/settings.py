@@ -1,281 +1,303 @@
-"""Settings: what each means, its unit and default, and where its value comes from.
+"""Settings: what each means, its unit and default, which values it may have, and where its value comes from.
 
-Precedence: command line > environment (`DISPATCHER_<NAME>`) > profile > default. Profiles are kept in
-one TOML file, `profiles.toml` (`settings_file`), under the names of the environment variables:
-
-    active = "default"
-    [profiles.default]
-    DISPATCHER_REDIS_URL = "redis://broker:6379"
-
-`resolve` gives the values for a process; `Profiles` reads and changes the file. A dataclass and no
-pydantic model, because every command comes through here. A new setting is a field of `Settings`
-with its metadata; everything else follows from it.
+Precedence: command line > environment (`DISPATCHER_<NAME>`) > profile (`dispatcher/profiles.py`) > default. `resolve`
+gives the values for a process with their sources, `faults` what is wrong in one source. A new setting is a field of
+`Settings`; everything else follows from it. Loading this module loads pydantic, which `ls` has no time for:
+`dispatcher/shortcut.py` is the way past it. No message quotes a value that may hold a secret.
 """
 
 from __future__ import annotations
 
 import difflib
-import math
 import os
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qsl, unquote
+from typing import Annotated, Any, Literal
 
-from dispatcher.errors import BadRequest, BadValue, NotFound
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-PREFIX = "DISPATCHER_"
-DEFAULT_PROFILE = "default"
-_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+from dispatcher import urls
+from dispatcher.durations import duration_of
+from dispatcher.errors import BadValue
+from dispatcher.profiles import OTHER_VARIABLES, PREFIX, Profiles, Raw, variable
+from dispatcher.shortcut import QUICK
 
-
-def _setting(default: Any, meaning: str, *, choices: tuple[str, ...] = (), most: float = math.inf) -> Any:
-    return field(default=default, metadata={"meaning": meaning, "choices": choices, "most": most})
+_is_alone: ContextVar[bool] = ContextVar("_is_alone", default=False)  # without environment and profile
+_from_profile: ContextVar[Mapping[str, Raw] | None] = ContextVar("_from_profile", default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """Every setting. A number may not be negative."""
+class Kind:
+    """Of a type of values: what has to be given, what the documentation calls it, how one is shown if it is secret."""
 
-    redis_url: str = _setting("", "The Redis to use; empty: the embedded broker.")
-    output: str = _setting("table", "How results are printed.", choices=("table", "json"))
-    allow_unsafe_broker: bool = _setting(False, "Use a Redis that may evict keys, and so lose runs.")
-    agent_prefetch_seconds: float = _setting(10.0, "How long before its start an agent may claim a run.")
-    worker_prefetch_seconds: float = _setting(10.0, "How long before its start a worker may claim a run.")
-    agent_query_seconds: float = _setting(15.0, "At most this long does an idle agent go without looking.")
-    worker_query_seconds: float = _setting(15.0, "At most this long does an idle worker go without looking.")
-    grace_seconds: float = _setting(10.0, "From SIGTERM to SIGKILL when a run is stopped.")
-    stream_output: bool = _setting(True, "Show the output of runs on the consumer's own, besides keeping it.")
+    wanted: str
+    name: str
+    mask: Callable[[str], str] | None = None
 
 
-SETTINGS: dict[str, Field[Any]] = {found.name: found for found in fields(Settings)}
+def _seconds(value: object) -> object:
+    return duration_of(value).total_seconds() if isinstance(value, str) else value
+
+
+def _url(value: object) -> object:
+    fault = urls.fault(value) if isinstance(value, str) and value else None
+    if fault is not None:
+        raise ValueError(fault)
+    return value
+
+
+def _names(value: object) -> object:
+    names = [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+    return [name for name in names if name != ""] if isinstance(names, list) else names
+
+
+Host = Annotated[str, Field(min_length=1), Kind("a host name or address", "host name or address")]
+Url = Annotated[str, BeforeValidator(_url), Kind("a Redis URL", "URL", urls.masked_url)]
+File = Annotated[str, Kind("the path of a file", "path")]
+Flag = Annotated[bool, Kind("true or false", "true or false")]
+Output = Annotated[Literal["table", "json"], Kind("one of table, json", "`table` or `json`")]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(ge=0, allow_inf_nan=False),
+    Kind("a number from 0, in seconds, or a duration such as 90s, 30m or 1h30m", "seconds, or a duration"),
+]
+Port = Annotated[int, Field(ge=0, le=65_535), Kind("a whole number from 0 to 65535", "number")]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+VariableNames = Annotated[
+    tuple[VariableName, ...],
+    NoDecode,
+    BeforeValidator(_names),
+    Kind("names of environment variables with commas between", "names, with commas between; a list in the file"),
+]
+
+
+class _ProfileSource(InitSettingsSource):
+    """What the profile says; the one in use unless `resolve` was asked for another."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        held = _from_profile.get()
+        if held is None:
+            profiles = Profiles.read()
+            held = _by_name(profiles.of(profiles.in_use(None)))
+        super().__init__(settings_cls, dict(held))
+
+
+class Settings(BaseSettings):
+    """Every setting. A field's name says its unit; its `Field`, what it means."""
+
+    model_config = SettingsConfigDict(
+        alias_generator=variable,
+        populate_by_name=True,
+        case_sensitive=True,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    redis_url: Url = Field(
+        default=QUICK["redis_url"], description="The Redis to use; empty: the embedded broker.", repr=False
+    )
+    redis_ca_file: File = Field(
+        default="", description="For `rediss://`: certificates (PEM) to trust; empty: those of the system."
+    )
+    redis_cert_file: File = Field(default="", description="For `rediss://`: the client's certificate (PEM).")
+    redis_key_file: File = Field(
+        default="", description="For `rediss://`: the key of the client's certificate; empty: it is in the same file."
+    )
+    allow_unsafe_broker: Flag = Field(
+        default=QUICK["allow_unsafe_broker"], description="Use a Redis that may evict keys, and so lose runs."
+    )
+    output: Output = Field(default=QUICK["output"], description="How results are printed.")
+    agent_prefetch_seconds: Seconds = Field(
+        default=10.0, description="How long before its start an agent may claim a run."
+    )
+    worker_prefetch_seconds: Seconds = Field(
+        default=10.0, description="How long before its start a worker may claim a run."
+    )
+    agent_query_seconds: Seconds = Field(
+        default=15.0, description="At most this long does an idle agent go without looking."
+    )
+    worker_query_seconds: Seconds = Field(
+        default=15.0, description="At most this long does an idle worker go without looking."
+    )
+    grace_seconds: Seconds = Field(default=10.0, description="From SIGTERM to SIGKILL when a run is stopped.")
+    stream_output: Flag = Field(
+        default=True, description="Show the output of runs on the consumer's own, besides keeping it."
+    )
+    allow_env: VariableNames = Field(
+        default=(), description="Environment variables of the consumer that a template may read as `{{ $NAME }}`."
+    )
+    healthcheck_host: Host = Field(default="127.0.0.1", description="Where the health check of a consumer listens.")
+    healthcheck_port: Port = Field(
+        default=8080, description="The port of the health check of a consumer; 0: any that is free."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,) if _is_alone.get() else (init_settings, env_settings, _ProfileSource(settings_cls))
+
+    def url_with_tls(self, url: str) -> str:
+        """`url`, a `rediss://` one with the TLS files of the settings, unless it names its own. Raises `BadValue`."""
+        if not url.startswith("rediss://"):
+            return url
+        files = {"ssl_ca_certs": "redis_ca_file", "ssl_certfile": "redis_cert_file", "ssl_keyfile": "redis_key_file"}
+        for name in files.values():
+            file = getattr(self, name)
+            if file and not Path(file).is_file():
+                raise BadValue(f"{variable(name)} names {file!r}, which is not a file. Correct it, or unset it.")
+        found = urls.with_options(url, {option: getattr(self, name) for option, name in files.items()})
+        if fault := urls.tls_fault(found):
+            raise BadValue(fault)
+        return found
+
+
+SETTINGS = Settings.model_fields
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """Every value with its source: `command line`, `environment`, `profile <name>` or `default`."""
+    """The settings, each with its source: `command line`, `environment`, `profile <name>` or `default`."""
 
     profile: str
-    values: dict[str, Any]
+    settings: Settings
     sources: dict[str, str]
 
+    @property
+    def values(self) -> dict[str, Any]:
+        return self.settings.model_dump(mode="json")
 
-def variable(name: str) -> str:
-    """The environment variable of a setting, which is also its name in the file: `DISPATCHER_REDIS_URL`."""
-    return PREFIX + name.upper()
+
+def kind(name: str) -> Kind:
+    """What may be given for a setting."""
+    return next(found for found in SETTINGS[name].metadata if isinstance(found, Kind))
+
+
+def shown(value: object) -> str:
+    """A setting's value as text, in tables and in the documentation."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def masked(key: str, value: Any) -> Any:
+    """The value of a setting (name or variable) as it may be shown; the value of an unknown one is hidden."""
+    name = _name(key)
+    if name not in SETTINGS:
+        return "***"
+    mask = kind(name).mask
+    return value if mask is None or not value else mask(value) if isinstance(value, str) else "***"
+
+
+def _name(key: str) -> str:
+    return key.strip().lower().removeprefix(PREFIX.lower())
 
 
 def known(text: str) -> str:
     """The setting that `text` names, as `redis_url` or `DISPATCHER_REDIS_URL`. Raises `BadValue`, nearest name told."""
-    name = text.strip().lower().removeprefix(PREFIX.lower())
+    name = _name(text)
     if name in SETTINGS:
         return name
-    near = difflib.get_close_matches(name, SETTINGS, n=1)
+    near = difflib.get_close_matches(name, SETTINGS, n=1) or [one for one in SETTINGS if name and one.startswith(name)]
     hint = f"Did you mean {variable(near[0])}?" if near else f"Known are {', '.join(map(variable, SETTINGS))}."
-    raise BadValue(f"setting {text!r} is not known. {hint}")
+    # What is no name may be a value in the wrong place, a URL with its password for instance.
+    named = f" {text!r}" if name.replace("_", "").replace("-", "").isalnum() else " of this name"
+    raise BadValue(f"setting{named} is not known. {hint}")
 
 
-def parsed(name: str, text: str, source: str) -> Any:
-    """The value that `text` stands for. Raises `BadValue`, with where it came from."""
-    default, metadata = SETTINGS[name].default, SETTINGS[name].metadata
-    wanted = ""
-    if isinstance(default, bool):
-        if text.lower() in (*_TRUE, *_FALSE):
-            return text.lower() in _TRUE
-        wanted = "true or false"
-    elif isinstance(default, int | float):
-        wanted = f"a {'whole ' if isinstance(default, int) else ''}number from 0" + (
-            f" to {metadata['most']:g}" if metadata["most"] < math.inf else ""
-        )
+def _by_name(held: Mapping[str, Raw]) -> dict[str, Raw]:
+    return {known(key): value for key, value in held.items()}
+
+
+def faults(values: Mapping[str, Raw], source: str) -> list[str]:
+    """What is wrong with values that come from one source, by name or variable: a sentence each."""
+    found: list[str] = []
+    fine: dict[str, Any] = {}
+    for key, value in values.items():
         try:
-            number = type(default)(text)
-        except ValueError:
-            number = math.nan
-        if 0 <= number <= metadata["most"] and number != math.inf:
-            return number
-    elif metadata["choices"] and text not in metadata["choices"]:
-        wanted = f"one of {', '.join(metadata['choices'])}"
-    else:
-        return text
-    raise BadValue(f"{variable(name)} ({source}) cannot be {text!r}: give {wanted}.")
+            name = known(key)
+        except BadValue as error:
+            found.append(f"{source}: {error}")
+            continue
+        if name in fine:
+            found.append(f"{source}: {variable(name)} is set twice, by this name and a shorter one.")
+        fine[name] = value
+    token = _is_alone.set(True)
+    try:
+        Settings(**fine)
+    except ValidationError as error:
+        found += _told(error, fine, dict.fromkeys(fine, source))
+    finally:
+        _is_alone.reset(token)
+    return found
 
 
-def resolve(
-    profile: str | None = None,
-    given: Mapping[str, Any] | None = None,
-    environ: Mapping[str, str] = os.environ,
-) -> Resolved:
-    """Every setting for this process; `given` comes from the command line. An empty variable counts as not set.
+def environment() -> dict[str, str]:
+    """What the environment sets, by setting; an empty variable counts as not set."""
+    return {name: text for name in SETTINGS if (text := os.environ.get(variable(name)))}
 
-    Raises `BadValue`, `NotFound` for an unknown profile.
+
+def resolve(profile: str | None = None, given: Mapping[str, Any] | None = None) -> Resolved:
+    """Every setting for this process; `given` comes from the command line.
+
+    Raises `BadValue`, which names everything that is wrong, and `NotFound` for an unknown profile.
     """
-    profiles = Profiles.read(environ)
-    profile = profile or environ.get(f"{PREFIX}PROFILE") or profiles.active
-    values = {name: found.default for name, found in SETTINGS.items()}
-    sources = dict.fromkeys(SETTINGS, "default")
-    for key, text in profiles.of(profile).items():
-        name = known(key)
-        values[name], sources[name] = parsed(name, text, f"profile {profile}"), f"profile {profile}"
-    for name in SETTINGS:
-        set_to = environ.get(variable(name))
-        if set_to:
-            values[name], sources[name] = parsed(name, set_to, "environment"), "environment"
-    for name, value in (given or {}).items():
-        values[name], sources[name] = value, "command line"
-    return Resolved(profile, values, sources)
+    profiles = Profiles.read()
+    profile = profiles.in_use(profile)
+    held = _by_name(profiles.of(profile))
+    layers: dict[str, Mapping[str, Any]] = {
+        f"profile {profile}": held,
+        "environment": environment(),
+        "command line": given or {},
+    }
+    texts = {name: value for layer in layers.values() for name, value in layer.items()}
+    sources = dict.fromkeys(SETTINGS, "default") | {name: source for source, of in layers.items() for name in of}
+    token = _from_profile.set(held)
+    try:
+        return Resolved(profile, Settings(**(given or {})), sources)
+    except ValidationError as error:
+        raise BadValue("\n  ".join(_told(error, texts, sources))) from None
+    finally:
+        _from_profile.reset(token)
+
+
+def _told(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+    told = {}
+    for fault in error.errors(include_url=False):
+        name = _name(str(fault["loc"][0]))
+        of = kind(name)
+        place = f"{variable(name)} ({sources[name]})"
+        if of.mask is None:
+            told[name] = f"{place} cannot be {_quoted(values[name])}: give {of.wanted}."
+        else:
+            told[name] = f"{place}: {fault.get('ctx', {}).get('error') or f'give {of.wanted}.'}"
+    return list(told.values())
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    return repr((urls.masked_url(text) if "://" in text else text)[:100])
 
 
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that look like a setting and are none, each with the setting that it resembles."""
-    ours = [variable(name) for name in (*SETTINGS, "profile", "home", "debug")]
+    ours = [*map(variable, SETTINGS), *OTHER_VARIABLES]
     found = []
     for key in sorted(environ):
         if key.startswith(PREFIX) and key not in ours:
             near = difflib.get_close_matches(key, ours, n=1, cutoff=0.9)
             found += [(key, near[0])] if near else []
     return found
-
-
-def masked(name: str, value: Any) -> Any:
-    """A setting's value as it may be shown: passwords in it are hidden."""
-    return masked_url(value) if name == "redis_url" and value else value
-
-
-def masked_url(url: str) -> str:
-    """`url` without the passwords in its user information and query."""
-    scheme, separator, rest = url.partition("://")
-    place, question, query = rest.partition("?")
-    access, at, host = place.rpartition("@")
-    if at:
-        access = f"{access.partition(':')[0]}:***" if ":" in access else access
-    shown = "&".join(
-        f"{key}=***" if "password" in unquote(key).lower() else f"{key}={value}"
-        for key, value in parse_qsl(query, keep_blank_values=True)
-    )
-    return f"{scheme}{separator}{access}{at}{host}{question}{shown}"
-
-
-def settings_file(environ: Mapping[str, str] = os.environ) -> Path:
-    """Where profiles are kept: in DISPATCHER_HOME, or the platform's folder for the user's configuration."""
-    home = environ.get(f"{PREFIX}HOME")
-    if home:
-        return Path(home).absolute() / "profiles.toml"
-    from platformdirs import user_config_path
-
-    return user_config_path("dispatcher", appauthor=False) / "profiles.toml"
-
-
-@dataclass(frozen=True, slots=True)
-class Profiles:
-    """The content of the file: each profile's settings by variable name, as text, and the active one's name."""
-
-    file: Path
-    active: str
-    profiles: dict[str, dict[str, str]]
-
-    @staticmethod
-    def read(environ: Mapping[str, str] = os.environ) -> Profiles:
-        """The file's content; a file that does not exist holds the empty profile `default`. Raises `BadValue`."""
-        file = settings_file(environ)
-        try:
-            content = file.read_bytes()
-        except FileNotFoundError:
-            return Profiles(file, DEFAULT_PROFILE, {DEFAULT_PROFILE: {}})
-        import tomllib
-
-        try:
-            document = tomllib.loads(content.decode())
-        except ValueError as error:
-            raise BadValue(f"{file} is not valid TOML: {error}. Correct it, or remove it to start anew.") from None
-        active, profiles = document.pop("active", DEFAULT_PROFILE), document.pop("profiles", {})
-        is_fine = isinstance(active, str) and isinstance(profiles, dict) and not document
-        if not is_fine or not all(isinstance(profile, dict) for profile in profiles.values()):
-            raise BadValue(f"{file} may hold `active` and tables `[profiles.NAME]` only. Correct or remove it.")
-        return Profiles(
-            file,
-            active,
-            {DEFAULT_PROFILE: {}}
-            | {name: {key: _text(value) for key, value in of.items()} for name, of in profiles.items()},
-        )
-
-    def of(self, profile: str) -> dict[str, str]:
-        """The profile's settings. Raises `NotFound`."""
-        if profile not in self.profiles:
-            names = ", ".join(sorted(self.profiles))
-            raise NotFound(f"profile {profile!r} was not found in {self.file}. There are: {names}.")
-        return self.profiles[profile]
-
-    def with_values(self, profile: str, changes: dict[str, str]) -> Profiles:
-        return self._with(profile, self.of(profile) | changes)
-
-    def without_values(self, profile: str, keys: Iterable[str]) -> Profiles:
-        return self._with(profile, {key: text for key, text in self.of(profile).items() if key not in keys})
-
-    def with_profile(self, name: str, source: str | None = None) -> Profiles:
-        """A new profile, empty or with what `source` sets. Raises `BadRequest` for a name that is taken or odd."""
-        if name in self.profiles:
-            raise BadRequest(f"profile {name!r} exists already. Choose another name.")
-        return self._with(_profile_name(name), dict(self.of(source)) if source else {})
-
-    def without_profile(self, name: str) -> Profiles:
-        """Raises `BadRequest` for the active profile, and for `default`, which is always there."""
-        self.of(name)
-        if name in (self.active, DEFAULT_PROFILE):
-            raise BadRequest(
-                f"profile {name!r} cannot be deleted: "
-                + ("every file has it." if name == DEFAULT_PROFILE else "it is active. Use another one first.")
-            )
-        return replace(self, profiles={key: of for key, of in self.profiles.items() if key != name})
-
-    def with_active(self, name: str) -> Profiles:
-        self.of(name)
-        return replace(self, active=name)
-
-    def renamed(self, name: str, new_name: str) -> Profiles:
-        """Raises as `with_profile` and `without_profile`; an active profile stays active."""
-        made = self.with_profile(new_name, name)
-        if made.active == name:
-            made = made.with_active(new_name)
-        return made.without_profile(name)
-
-    def _with(self, profile: str, of: dict[str, str]) -> Profiles:
-        return replace(self, profiles=self.profiles | {profile: of})
-
-    def write(self) -> None:
-        """Replaces the file as a whole; only its owner may read it, for it may hold passwords. Comments are lost."""
-        lines = [f"active = {_quoted(self.active)}"]
-        for name, of in sorted(self.profiles.items()):
-            lines += ["", f"[profiles.{_key(name)}]"]
-            lines += [f"{_key(key)} = {_quoted(value)}" for key, value in sorted(of.items())]
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fresh = self.file.with_name(f"{self.file.name}.{os.getpid()}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        fresh.replace(self.file)
-
-
-def _profile_name(name: str) -> str:
-    if not name or len(name) > 100 or not name.isprintable() or name != name.strip():
-        raise BadRequest(f"profile name {name[:100]!r} is not valid: give 1 to 100 printable characters.")
-    return name
-
-
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _key(text: str) -> str:
-    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text, re.ASCII) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string: what JSON escapes is escaped alike, but for the delete character."""
-    import json
-
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRequest(f"{text!r} is not valid UTF-8 and cannot be kept.") from None
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,10 +1,12 @@
-"""`dispatcher config` and `dispatcher profile`: what is kept, what is shown, what is refused."""
+"""`dispatcher config`: what is kept, what is shown, what is refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cli.project import Project
+from tests.cli.project import ROOT, Project
 
 SECRET_URL = "redis://ann:hush@broker:6379/0?ssl_password=hush2"
 
@@ -17,6 +19,11 @@ def project(tmp_path: Path) -> Project:
 
 def file_of(project: Project) -> Path:
     return project.folder / ".home" / "profiles.toml"
+
+
+def by_hand(project: Project, text: str) -> None:
+    file_of(project).parent.mkdir(exist_ok=True)
+    file_of(project).write_text(text)
 
 
 def settings_of(project: Project, *words: str) -> dict[str, tuple[object, str]]:
@@ -59,39 +66,156 @@ def test_set_says_when_the_environment_goes_first(project: Project) -> None:
 
 
 def test_set_and_unset(project: Project) -> None:
-    odd = 'redis://b/0?x="\\\t\x7fü'
-    project.done("config", "set", f"redis_url={odd}", "output=json")
-    assert settings_of(project, "--show-secrets")["DISPATCHER_REDIS_URL"] == (odd, "profile default")
-    assert "does not set DISPATCHER_OUTPUT" in project.done("config", "unset", "output").stdout
-    assert set(settings_of(project)) == {"DISPATCHER_REDIS_URL"}
+    odd = '/tmp/"\\\t\x7fü'
+    project.done("config", "set", f"redis_ca_file={odd}", "output=json")
+    assert settings_of(project)["DISPATCHER_REDIS_CA_FILE"] == (odd, "profile default")
+    told = project.done("config", "unset", "output", "-o", "table").stdout
+    assert told == "Profile 'default' does not set DISPATCHER_OUTPUT any more.\n"
+    assert set(settings_of(project)) == {"DISPATCHER_REDIS_CA_FILE"}
+
+
+def test_set_and_unset_as_json(project: Project) -> None:
+    told = project.json("config", "set", f"redis_url={SECRET_URL}", "allow_env=A,B", "grace_seconds=1h30m")
+    assert told == {
+        "name": "default",
+        "in_use": True,
+        "settings": {
+            "DISPATCHER_ALLOW_ENV": "A,B",
+            "DISPATCHER_GRACE_SECONDS": "1h30m",
+            "DISPATCHER_REDIS_URL": "redis://ann:***@broker:6379/0?ssl_password=***",
+        },
+    }
+    found = settings_of(project)
+    assert found["DISPATCHER_ALLOW_ENV"] == (["A", "B"], "profile default")
+    assert found["DISPATCHER_GRACE_SECONDS"] == (5400, "profile default")
+    assert "A, B" in project.done("config", "view").stdout
+    left = project.json("config", "unset", "redis_url", "DISPATCHER_GRACE_SECONDS")["settings"]
+    assert left == {"DISPATCHER_ALLOW_ENV": "A,B"}
+
+
+def test_a_short_name_in_the_file_is_the_same_setting(project: Project) -> None:
+    by_hand(project, "[profiles.default]\noutput = 'json'\n")
+    assert settings_of(project)["DISPATCHER_OUTPUT"] == ("json", "profile default")
+    assert project.json("config", "set", "output=table")["settings"] == {"DISPATCHER_OUTPUT": "table"}
+    by_hand(project, "[profiles.default]\noutput = 'json'\n")
+    assert project.json("config", "unset", "DISPATCHER_OUTPUT")["settings"] == {}
+
+
+def test_comments_stay(project: Project) -> None:
+    by_hand(project, "# ours\n[profiles.default] # of the team\n# fast\nDISPATCHER_GRACE_SECONDS = 1\n")
+    project.done("config", "set", "grace_seconds=2", "output=table")
+    assert file_of(project).read_text() == (
+        '# ours\n[profiles.default] # of the team\n# fast\nDISPATCHER_GRACE_SECONDS = "2"\n'
+        'DISPATCHER_OUTPUT = "table"\n'
+    )
+
+
+def test_commands_at_once_lose_nothing(project: Project) -> None:
+    names = ["grace_seconds", "agent_query_seconds", "worker_query_seconds", "worker_prefetch_seconds"]
+    started = [project.start("config", "set", f"{name}=7") for name in names]
+    started += [project.start("profile", "create", f"p{number}") for number in range(4)]
+    for process in started:
+        assert process.communicate()[1] == ""
+    assert {name: of[0] for name, of in settings_of(project).items()} == {
+        f"DISPATCHER_{name.upper()}": 7 for name in names
+    }
+    assert len(project.json("profile", "ls")) == 5
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--redis-url", "redis://ann:hu?sh@b", "config", "view"),
+        ("--redis-url", "http://ann:hush@b", "work-pool", "ls"),
+        ("--redis-url", "redis://:hu/sh@b", "work-pool", "ls"),
+        ("config", "set", "redis_url=http://ann:hush@b"),
+        ("config", "set", "redis_url=redis://:hush@b?x=hush"),
+        ("config", "set", "grace_seconds=redis://:hush@b"),
+        ("config", "set", "redis://:hush@b"),
+        ("config", "set", "redis://:hush=x@b"),
+        ("config", "unset", "redis://:hush@b"),
+    ],
+    ids=" ".join,
+)
+def test_no_refusal_shows_a_password(project: Project, words: tuple[str, ...]) -> None:
+    answer = project.typed(*words)
+    assert answer.code in (1, 2)
+    assert "hu" not in answer.stdout + answer.stderr
+
+
+def test_nothing_shows_the_value_of_a_misspelt_secret(project: Project) -> None:
+    by_hand(project, "[profiles.default]\nDISPATCHER_REDIS_ULR = 'redis://:hush@b'\nDISPATCHER_OUTPUT = 'xml'\n")
+    for words in (("profile", "inspect"), ("config", "view"), ("config", "validate"), ("config", "set", "output=json")):
+        answer = project.typed(*words)
+        assert "hush" not in answer.stdout + answer.stderr
+
+
+def test_where_a_wrong_value_came_from(project: Project) -> None:
+    by_hand(project, "[profiles.work]\nDISPATCHER_AGENT_QUERY_SECONDS = 'soon'\n")
+    wanted = "cannot be 'soon': give a number from 0, in seconds, or a duration such as 90s, 30m or 1h30m."
+    said = project.refused("--profile", "work", "work-pool", "ls")
+    assert said == f"Error: DISPATCHER_AGENT_QUERY_SECONDS (profile work) {wanted}\n"
+    env = Project(project.folder, "", {"DISPATCHER_AGENT_QUERY_SECONDS": "soon"})
+    assert f"DISPATCHER_AGENT_QUERY_SECONDS (environment) {wanted}" in env.refused("config", "view")
+    assert "DISPATCHER_REDIS_URL (command line): the" in project.refused("--redis-url", "nowhere", "config", "view")
+
+
+def test_wrong_settings_do_not_stop_what_mends_them(project: Project) -> None:
+    by_hand(project, "active = 'work'\n[profiles.work]\nDISPATCHER_OUTPUT = 'xml'\nDISPATCHER_REDIS_ULR = 'x'\n")
+    assert "setting 'DISPATCHER_REDIS_ULR' is not known" in project.refused("config", "view")
+    assert "DISPATCHER_OUTPUT" in project.done("profile", "inspect").stdout
+    project.done("profile", "ls")
+    project.done("config", "unset", "DISPATCHER_REDIS_ULR")
+    project.done("config", "set", "output=table")
+    assert settings_of(project) == {"DISPATCHER_OUTPUT": ("table", "profile work")}
+
+
+def test_a_variable_that_looks_misspelt_is_warned_about(project: Project) -> None:
+    env = Project(project.folder, "", {"DISPATCHER_REDIS_ULR": "redis://:hush@b"})
+    said = env.done("config", "view").stderr
+    assert said == "Warning: DISPATCHER_REDIS_ULR is not a setting. Did you mean DISPATCHER_REDIS_URL?\n"
+
+
+def test_ls_does_not_load_the_model(project: Project, redis_url: str) -> None:
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr))\n"
+        "sys.argv = ['dispatcher', 'work-pool', 'ls']\n"
+        "from dispatcher.__main__ import main\nmain()"
+    )
+    environment = Project(project.folder, redis_url, {"DISPATCHER_OUTPUT": "json"}).environment()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n")
+    assert {"redis", "dispatcher"} <= set(done.stderr.split())
+    assert {"pydantic", "pydantic_settings", "tomlkit", "rich"} & set(done.stderr.split()) == set()
 
 
 REFUSALS = [
     ("config set redis_ulr=x", 1, "Did you mean DISPATCHER_REDIS_URL?"),
+    ("config set DISPATCHER_GRACE=1", 1, "Did you mean DISPATCHER_GRACE_SECONDS?"),
     ("config set zzz=x", 1, "Known are DISPATCHER_REDIS_URL, "),
     ("config set output=xml", 1, "give one of table, json"),
+    ("config set output=", 1, "give one of table, json"),
     ("config set agent_query_seconds=-1", 1, "give a number from 0"),
     ("config set agent_query_seconds=nan", 1, "give a number from 0"),
     ("config set allow_unsafe_broker=maybe", 1, "give true or false"),
-    ("config set output", 2, "is not KEY=VALUE"),
+    ("config set healthcheck_port=65536", 1, "give a whole number from 0 to 65535"),
+    ("config set allow_env=A-B", 1, "give names of environment variables"),
+    ("config set redis_url=sentinel://a,b/c", 1, "not supported yet"),
+    ("config set output=xml grace_seconds=soon", 1, "DISPATCHER_GRACE_SECONDS (command line)"),
+    ("config set output", 2, "'output' is not KEY=VALUE"),
+    ("config set output=json output=table", 2, "'output' is given twice"),
     ("config set", 2, "Missing argument"),
     ("config set output=table redis_ulr=x", 1, "Did you mean"),
     ("config unset output", 1, "does not set DISPATCHER_OUTPUT"),
     ("config unset ouput", 1, "Did you mean DISPATCHER_OUTPUT?"),
+    ("config unset", 2, "Missing argument"),
+    ("config view -o xml", 2, "'xml' is not one of"),
     ("--profile nope config view", 1, "profile 'nope' was not found"),
+    ("--profile nope config validate", 1, "profile 'nope' was not found"),
+    ("--profile nope config unset output", 1, "profile 'nope' was not found"),
     ("--profile nope work-pool ls", 1, "profile 'nope' was not found"),
     ("--profile nope config set output=json", 1, "profile 'nope' was not found"),
-    ("profile use nope", 1, "There are: default, work."),
-    ("profile create default", 1, "exists already"),
-    ("profile create work", 1, "exists already"),
-    ("profile create new --from nope", 1, "was not found"),
-    ("profile delete nope --yes", 1, "was not found"),
-    ("profile delete default --yes", 1, "every file has it"),
-    ("profile delete work", 1, "give --yes"),
-    ("profile rename default new", 1, "every file has it"),
-    ("profile rename work default", 1, "exists already"),
-    ("profile rename nope new", 1, "was not found"),
-    ("profile inspect nope", 1, "was not found"),
 ]
 
 
@@ -101,43 +225,7 @@ def test_refused_and_nothing_changed(project: Project, typed: str, code: int, sa
     before = file_of(project).read_bytes()
     assert said in project.refused(*typed.split(), code=code)
     assert file_of(project).read_bytes() == before
-    assert [file.name for file in file_of(project).parent.iterdir()] == ["profiles.toml"]
-
-
-@pytest.mark.parametrize("name", ["", " x", "a\nb", "x" * 101])
-def test_odd_profile_names(project: Project, name: str) -> None:
-    assert "is not valid" in project.refused("profile", "create", "--", name)
-
-
-def test_profiles_are_made_used_renamed_and_deleted(project: Project) -> None:
-    project.done("config", "set", "agent_query_seconds=1")
-    made = project.json("profile", "create", "my work", "--from", "default")
-    assert made == {"name": "my work", "in_use": False}
-    project.done("profile", "use", "my work")
-    project.done("config", "set", "agent_query_seconds=2")
-    assert settings_of(project)["DISPATCHER_AGENT_QUERY_SECONDS"] == (2, "profile my work")
-    assert project.json("profile", "ls") == [
-        {"name": "default", "in_use": False},
-        {"name": "my work", "in_use": True},
-    ]
-    assert project.done("profile", "ls").stdout.splitlines()[2].split("  ")[0] == "my work"
-    assert "it is active" in project.refused("profile", "delete", "my work", "--yes")
-    project.done("profile", "rename", "my work", "home")
-    assert project.json("profile", "inspect") == {
-        "name": "home", "in_use": True, "settings": {"DISPATCHER_AGENT_QUERY_SECONDS": "2"},
-    }  # fmt: skip
-    by_option = project.done("--profile", "default", "config", "view", "-o", "json").json
-    assert by_option["settings"]["DISPATCHER_AGENT_QUERY_SECONDS"]["value"] == 1
-    by_environment = Project(project.folder, "", {"DISPATCHER_PROFILE": "default"})
-    assert settings_of(by_environment)["DISPATCHER_AGENT_QUERY_SECONDS"][0] == 1
-    assert "which goes first" in by_environment.done("profile", "use", "home").stderr
-    project.done("profile", "use", "default")
-    project.done("profile", "delete", "home", "--yes")
-    assert [profile["name"] for profile in project.json("profile", "ls")] == ["default"]
-    assert (
-        "sets nothing"
-        in project.done("config", "unset", "agent_query_seconds").stdout + project.done("profile", "inspect").stdout
-    )
+    assert {file.name for file in file_of(project).parent.iterdir()} == {"profiles.toml", "profiles.toml.lock"}
 
 
 @pytest.mark.parametrize(
@@ -181,18 +269,40 @@ def test_a_misspelt_setting_in_the_file_stops_commands_and_can_be_taken_out(proj
 
 
 def test_validate_names_every_fault(project: Project) -> None:
-    file_of(project).parent.mkdir()
-    file_of(project).write_text('active = "gone"\n[profiles.x]\nDISPATCHER_OUTPUT = "xml"\n')
+    by_hand(
+        project,
+        'active = "gone"\n[profiles.x]\nDISPATCHER_OUTPUT = "xml"\n[profiles.y]\noutptu = "hush"\n'
+        'DISPATCHER_REDIS_URL = "http://:hush@b"\n',
+    )
     env = {"DISPATCHER_REDIS_ULR": "x", "DISPATCHER_GRACE_SECONDS": "web", "DISPATCHER_RUN_ID": "R"}
-    stderr = Project(project.folder, "", env).refused("config", "validate")
+    faulty = Project(project.folder, "", env)
+    stderr = faulty.refused("config", "validate")
     for said in (
-        "4 found",
+        "6 found",
         "the active profile 'gone' does not exist",
-        "profile x: DISPATCHER_OUTPUT",
+        "DISPATCHER_OUTPUT (profile x) cannot be 'xml'",
+        "profile y: setting 'outptu' is not known. Did you mean DISPATCHER_OUTPUT?",
+        "DISPATCHER_REDIS_URL (profile y): the Redis URL 'http://:***@b' is not valid",
         "DISPATCHER_GRACE_SECONDS (environment)",
         "DISPATCHER_REDIS_ULR is not known. Did you mean DISPATCHER_REDIS_URL?",
     ):
         assert said in stderr
+    assert "hush" not in stderr
+    answer = faulty.typed("config", "validate", "-o", "json")
+    assert (answer.code, answer.json["file"], len(answer.json["faults"])) == (1, str(file_of(project)), 6)
+
+
+def test_validate_looks_at_the_environment_even_when_the_file_is_none(project: Project) -> None:
+    by_hand(project, "[")
+    stderr = Project(project.folder, "", {"DISPATCHER_OUTPUT": "xml"}).refused("config", "validate")
+    assert "2 found" in stderr
+    assert "is not valid TOML" in stderr
+    assert "DISPATCHER_OUTPUT (environment)" in stderr
+
+
+def test_validate_says_that_all_is_well(project: Project) -> None:
+    assert "All is well" in project.done("config", "validate").stdout
+    assert project.json("config", "validate") == {"file": str(file_of(project)), "faults": []}
 
 
 def test_a_home_that_is_a_file(project: Project) -> None:

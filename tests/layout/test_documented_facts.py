@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from cli import main
+from dispatcher import settings
 from dispatcher.ops import views
-from dispatcher.settings import SETTINGS, variable
+from dispatcher.profiles import OTHER_VARIABLES, variable
+from dispatcher.settings import kind
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,13 +66,15 @@ def test_a_number_is_that_of_the_code(what: str, how_much: str, file: str, name:
 
 def test_settings_are_told() -> None:
     expected = [
-        [f"`{variable(name)}`", _default(field.default), field.metadata["meaning"]] for name, field in SETTINGS.items()
+        [f"`{variable(name)}`", kind(name).name, settings.shown(field.default), field.description]
+        for name, field in settings.SETTINGS.items()
     ]
-    assert rows("operations.md", "Settings and profiles") == expected
+    assert rows("settings.md", "Every setting") == expected
 
 
-def _default(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+def test_variables_that_are_no_settings_are_told() -> None:
+    told = [row[0].strip("`") for row in rows("settings.md", "Variables that are no settings")]
+    assert sorted(told) == sorted(OTHER_VARIABLES)
 
 
 def test_exit_codes_are_told() -> None:

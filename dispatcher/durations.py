@@ -1,0 +1,33 @@
+"""Durations as people write them: `90` (seconds), `90s`, `30m`, `5h`, `2d`, `1h30m`, or ISO 8601 (`PT1H30M`).
+
+The command line and the settings read them alike.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+LONGEST = timedelta(days=18_250)  # instants in Redis end in 2109 (`keyspace.ready`), and nobody means more
+_UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_NUMBER = r"\d+(?:\.\d+)?"
+_SHORT = re.compile("".join(rf"(?:({_NUMBER}){unit})?" for unit in _UNITS_S), re.ASCII)
+_ISO = re.compile(
+    rf"P(?:({_NUMBER})W)?(?:({_NUMBER})D)?(?:T(?=\d)(?:({_NUMBER})H)?(?:({_NUMBER})M)?(?:({_NUMBER})S)?)?", re.ASCII
+)
+_PLAIN = re.compile(_NUMBER, re.ASCII)
+
+
+def duration_of(text: str) -> timedelta:
+    """Raises `ValueError` for what is not a duration, or is longer than fifty years."""
+    text = text.strip()
+    if _PLAIN.fullmatch(text):
+        seconds = float(text)
+    else:
+        found = _ISO.fullmatch(text.upper()) or _SHORT.fullmatch(text.lower().replace(" ", ""))
+        if found is None or not any(found.groups()):
+            raise ValueError(f"{text[:50]!r} is not a duration: give seconds (90), 90s, 30m, 5h, 2d, 1h30m or PT1H30M")
+        seconds = sum(float(part or 0) * unit_s for part, unit_s in zip(found.groups(), _UNITS_S.values(), strict=True))
+    if seconds > LONGEST.total_seconds():
+        raise ValueError(f"{text[:50]!r} is longer than fifty years")
+    return timedelta(seconds=seconds)
