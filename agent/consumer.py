@@ -18,11 +18,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent import health, joining, succession
+from agent.caretaking import Caretaker
 from agent.clock import now_s
 from agent.echo import Echo
 from agent.execution import Execution, Surroundings
 from agent.heartbeat import Pulse
 from agent.infrastructure.process import ProcessInfrastructure
+from agent.jobs import Jobs
 from agent.joining import Kind
 from agent.options import Options
 from agent.outcome import Stop
@@ -86,9 +88,15 @@ class ConsumerLoop:
         self._echo = Echo(sys.stdout.fileno()) if options.is_output_shown and sys.stdout is not None else None
         show = None if self._echo is None else self._echo.show
         self._vitals = Vitals() if vitals is None else vitals
-        self._around = Surroundings(me, patience, self._infrastructure, options.grace_s, show, vitals=self._vitals)
+        self._jobs = Jobs(me, patience, options.allowed_env)
+        self._caretaker = Caretaker(me.pool, patience)
+        self._around = Surroundings(
+            me, patience, self._infrastructure, options.grace_s, show, self._jobs.job_of, vitals=self._vitals
+        )
         self._loop = asyncio.get_running_loop()
-        self._pulse = Pulse(pulse_client, me.pool, me.id, self._loop.call_soon_threadsafe, self._on_unknown)
+        self._pulse = Pulse(
+            pulse_client, me.pool, me.id, self._loop.call_soon_threadsafe, self._on_unknown, self._caretaker.take
+        )
         self._executions: dict[asyncio.Task[None], Execution] = {}
         self._vitals.limit, self._vitals.heartbeat = options.limit, self._pulse.beat
         self._vitals.running, self._vitals.is_away = self._executions.__len__, lambda: patience.is_away
@@ -193,6 +201,9 @@ class ConsumerLoop:
         if claim is None:
             return None
         self._vitals.answered(now_s() - sent_s)
+        self._caretaker.take(claim.duties)
+        if claim.runs:
+            self._jobs.template_id = claim.template_id
         runs, lease_ms = claim.runs, claim.lease_ms
         if runs and now_s() - sent_s > _LATE_S:
             sent_s = now_s()
@@ -337,6 +348,7 @@ class ConsumerLoop:
             task.cancel()
         if left:
             await asyncio.wait(left)
+        await self._caretaker.close(0.0 if left else _LAST_ANSWER_S)
         return await self._leave(1.0 if left else _FAREWELL_S) and not left
 
     async def _leave(self, longest_s: float) -> bool:

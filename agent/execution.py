@@ -33,14 +33,6 @@ T = TypeVar("T")
 _log = logging.getLogger("dispatcher.consumer")
 
 
-_KEYS = ("name", "env", "labels", "command", "working_dir", "stream_output", "timeout_seconds", "grace_seconds")
-
-
-def job_without_template(run: Claimed) -> tuple[Document, Document | None]:
-    """The job of a run as its job variables alone say it, and no document to keep with the run."""
-    return {key: run.input.job_variables[key] for key in _KEYS if key in run.input.job_variables}, None
-
-
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all executions of a consumer share.
@@ -54,7 +46,7 @@ class Surroundings:
     infrastructure: Infrastructure
     grace_s: float  # from SIGTERM to SIGKILL, unless the job says otherwise
     echo: Callable[[str], None] | None  # where lines of output go besides the log
-    job_of: Callable[[Claimed], tuple[Document, Document | None]] = job_without_template
+    job_of: Callable[[Claimed], Coroutine[Any, Any, tuple[Document, Document]]]
     vitals: Vitals = field(default_factory=Vitals)
     turns: Turns = field(default_factory=Turns)
 
@@ -112,7 +104,7 @@ class Execution:
     # Steps ----------------------------------------------------------------------------------------------------------
 
     async def _execute(self) -> Ended:
-        job = self._agreed()
+        job = await self._agreed()
         if isinstance(job, Ended):
             return job
         with self._around.turns.ask(self._due_s) as turn:
@@ -137,10 +129,13 @@ class Execution:
                     await self._end(prepared, end)
             return await end
 
-    def _agreed(self) -> Document | Ended:
+    async def _agreed(self) -> Document | Ended:
         """The job, and what it says about this execution is noted. `Ended`: it cannot be had, or is nonsense."""
         try:
-            job, self._shown = self._around.job_of(self.run)
+            agreed = await self._unless_stopped(self._around.job_of(self.run))
+            if agreed is None:
+                return Ended()
+            job, self._shown = agreed
             wanted = Configuration.read(job)
         except DispatcherError as error:
             return Ended(could_not_start=str(error))
@@ -162,7 +157,7 @@ class Execution:
         me = self._around.me
         try:
             state = await self._unless_stopped(
-                self._around.patience.run(lambda: leases.start(me.pool, me.id, *self.key, pid=job.pid))
+                self._around.patience.run(lambda: leases.start(me.pool, me.id, *self.key, pid=job.pid, job=self._shown))
             )
         except (LeaseLost, PoolNotFound):
             self.interrupt(Stop.LOST)

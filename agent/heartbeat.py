@@ -74,7 +74,7 @@ def _lease_from(holder: Holder, sent_s: float, lease_s: float) -> _Lease:
 
 class Pulse:
     """The heartbeat of one consumer. `call_soon` hands a function to the event loop; `on_unknown` is called there when
-    the server does not know the consumer (any more)."""
+    the server does not know the consumer (any more), `on_duties` when it hands out duties."""
 
     def __init__(
         self,
@@ -83,12 +83,14 @@ class Pulse:
         consumer: str,
         call_soon: Callable[..., object],
         on_unknown: Callable[[], None],
+        on_duties: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._client = client
         self._pool = pool
         self._consumer = consumer
         self._call_soon = call_soon
         self._on_unknown = on_unknown
+        self._on_duties = on_duties
         self._lock = threading.Lock()
         self._leases: dict[tuple[str, int], _Lease] = {}
         self._lease_s = 0.0
@@ -171,7 +173,10 @@ class Pulse:
         """One heartbeat; False: it was not answered."""
         sent_s = now_s()
         try:
-            self._apply(held, sent_s, self._client.run(leases.renew(self._pool, self._consumer, held)))
+            answer = self._client.run(leases.renew(self._pool, self._consumer, held))
+            self._apply(held, sent_s, answer)
+            if answer.duties:
+                self._soon(self._on_duties, answer.duties)
         except ConsumerUnknown:
             self._soon(self._on_unknown)
             return False

@@ -11,6 +11,7 @@ class Options:
 
     `query_s`: the longest time between two safety looks. `grace_s`: from SIGTERM to SIGKILL. `drain_timeout_s`: how
     long the first signal waits for running runs, None: for ever. `health`: host and port of the health check.
+    `allowed_env`: variables of this process's environment that a base job template may read.
     """
 
     url: str
@@ -28,6 +29,7 @@ class Options:
     is_run_once: bool = False
     is_output_shown: bool = True
     health: tuple[str, int] | None = None
+    allowed_env: tuple[str, ...] = ()
 
     @property
     def selector(self) -> str:

@@ -102,6 +102,7 @@ def words(kind: str, asked: Asked) -> dict[str, Any]:
         "drain_timeout_s": None if asked.drain_timeout_ms is None else asked.drain_timeout_ms / 1000,
         "allows_unsafe_broker": settings.allow_unsafe_broker,
         "is_run_once": asked.run_once,
+        "allowed_env": settings.allow_env,
         "is_output_shown": settings.stream_output if asked.stream_output is None else asked.stream_output,
     }
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "flow-run": Command("cli.flow_run:flow_run", "Look at runs, follow, cancel, retry and explain them."),
     "agent": Command("cli.agent:agent", "Start an agent, and list agents."),
     "worker": Command("cli.worker:worker", "Start a worker, and list workers."),
+    "scheduler": Command("cli.scheduler:scheduler", "Make the runs of schedules without taking runs."),
     "broker": Command("cli.broker:broker", "Start, stop and look at the embedded broker."),
     "demo": Command("cli.demo:demo", "See it all work, on a broker of its own, in a minute."),
     "config": Command("cli.config:config", "Look at and change settings."),

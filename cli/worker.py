@@ -49,11 +49,7 @@ def start(type_: str | None, has_health: bool, **given: Any) -> None:
 
     program.check(asked.pool, type_, asked.queues, asked.name)
     settings = session().settings
-    health = (
-        (getattr(settings, "healthcheck_host", "127.0.0.1"), getattr(settings, "healthcheck_port", 8080))
-        if has_health
-        else None
-    )
+    health = (settings.healthcheck_host, settings.healthcheck_port) if has_health else None
     options = Options(url=greet("worker", asked), type=type_, health=health, **words("worker", asked))
     with journal.kept():
         code = program.start(options)

@@ -24,3 +24,15 @@ local function forget(consumer, message)
   call('PEXPIRE', consumer_key(consumer), 604800000) -- its runs name it for a week yet
   return #held
 end
+
+-- The answer to a claim once more, since the reply was lost: what was given stands, and what became of it since is told
+-- by heartbeats.
+local function answered_before(consumer, said)
+  local lease_ms, block_ms, reason, is_timer = string.match(said, '^parked (%d+) (%d+) (%a+) (%d)$')
+  if block_ms then return { 'parked', tonumber(lease_ms), {}, tonumber(block_ms), reason, tonumber(is_timer) } end
+  local reply = { 'claimed', pool.lease_ms, pool.template_id, {} }
+  for id, epoch in string.gmatch(said, '(%w+):(%d+)') do
+    if held_by(read_run(id), consumer, epoch) then reply[#reply + 1] = described(id) end
+  end
+  return reply
+end

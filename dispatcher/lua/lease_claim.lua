@@ -15,17 +15,7 @@ local me = call('HMGET', consumer_key(consumer), 'group', 'request', 'claimed')
 if not call('ZSCORE', CONSUMERS, consumer) then return { 'UNKNOWN' } end
 local group = me[1]
 
-if me[2] == request then -- the reply was lost: what was given stands, whatever happened since is told by heartbeats
-  local lease_ms, block_ms, reason, is_timer = string.match(me[3], '^parked (%d+) (%d+) (%a+) (%d)$')
-  if block_ms then
-    return { 'parked', tonumber(lease_ms), {}, tonumber(block_ms), reason, tonumber(is_timer) }
-  end
-  local reply = { 'claimed', pool.lease_ms, pool.template_id, {} }
-  for id, epoch in string.gmatch(me[3], '(%w+):(%d+)') do
-    if held_by(read_run(id), consumer, epoch) then reply[#reply + 1] = described(id) end
-  end
-  return reply
-end
+if me[2] == request then return answered_before(consumer, me[3]) end
 
 pass_time()
 local prefetch, selector = parts(group)

@@ -59,7 +59,10 @@ class Setting:
     def __init__(self) -> None:
         self.client = Script()
         self.unknown = threading.Event()
-        self.pulse = Pulse(self.client, "pool", "ME", lambda function, *args: function(*args), self.unknown.set)
+        self.duties: list[tuple[str, ...]] = []
+        self.pulse = Pulse(
+            self.client, "pool", "ME", lambda function, *args: function(*args), self.unknown.set, self.duties.append
+        )
 
     def beats(self, more: int = 2) -> None:
         wanted = len(self.client.sent) + more
