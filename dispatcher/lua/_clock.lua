@@ -31,9 +31,10 @@ local function promote_from(key, queue, most)
   local runs = call('ZRANGE', key, '-inf', int(now), 'BYSCORE', 'LIMIT', 0, most, 'WITHSCORES')
   for place_at = 1, #runs, 2 do
     local id, due = runs[place_at], tonumber(runs[place_at + 1])
-    local found = call('HMGET', run_key(id), 'priority', 'overlap', 'epoch', 'due_ms')
+    local found = call('HMGET', run_key(id), 'priority', 'overlap', 'epoch', 'due_ms', 'state')
     if found[2] then due = tonumber(found[4]) end -- it may have been looked at again later than it was due
-    if not found[2] or found[3] or may_begin(read_run(id)) then
+    local is_waiting = found[5] == 'SCHEDULED' -- one before it may have cancelled it
+    if is_waiting and (not found[2] or found[3] or may_begin(read_run(id))) then
       call('ZADD', ready_key(queue), int(tonumber(found[1] or PRIORITY) * SPAN + due), id)
       call('ZREM', key, id)
     end

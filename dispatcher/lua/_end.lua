@@ -31,9 +31,10 @@ end
 local function conclude(run, name, state, message)
   call('HSET', run_key(run.id), 'state', state, 'ended_ms', int(now), 'message', message)
   call('ZADD', finished_key(state), int(now), run.id)
+  if run.expires then call('ZREM', EXPIRING, run.id) end
   if run.schedule ~= '' then call('ZREM', schedule_key(run.deployment, run.schedule) .. ':runs', run.id) end
-  trim(state, 2)
   run_event(name, run.id, run.queue, state, run.consumer, run.epoch)
+  trim(state, 2)
 end
 
 local function cancel_waiting(run, message)

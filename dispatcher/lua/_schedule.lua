@@ -5,13 +5,15 @@
 
 local AGAIN_MS = 1000 -- so soon a run that waits for an earlier one to be stopped is looked at again
 
--- Whether a run whose time has come may become ready, as its schedule says about earlier runs that are not finished:
--- `skip` cancels it; `cancel_running` cancels them, and lets it wait until they have ended.
+-- Whether a run whose time has come may become ready, as its schedule says about earlier runs that are not finished,
+-- those that wait for their next attempt too: `skip` cancels it; `cancel_running` cancels them, and lets it wait until
+-- they have ended.
 local function may_begin(run)
   local is_free = true
   for _, id in ipairs(call('ZRANGE', schedule_key(run.deployment, run.schedule) .. ':runs', 0, -1)) do
     local other = id ~= run.id and read_run(id)
-    if other and (other.due < run.due or (other.due == run.due and other.id < run.id)) then
+    local is_earlier = other and (other.due < run.due or (other.due == run.due and other.id < run.id))
+    if is_earlier or (other and other.attempts > 0) then
       if run.overlap == 'skip' then
         cancel_waiting(run, 'skipped: an earlier run of its schedule is not finished')
         return false
@@ -39,13 +41,15 @@ local function outlast(most)
   end
 end
 
--- Takes back the runs that the schedule has made and nobody has claimed; unless `all`, those of the future.
--- A schedule has at most a hundred. Returns how many.
+-- Takes back the runs that the schedule has made and nobody has claimed; unless `all`, those of the future. One whose
+-- time has come and that is only put off is not: no schedule would make it again. A schedule has at most a hundred.
+-- Returns how many.
 local function take_back(deployment, id, all)
   local count = 0
-  for _, run_id in ipairs(call('ZRANGE', schedule_key(deployment, id) .. ':runs', 0, -1)) do
+  local since = all and '-inf' or '(' .. int(now)
+  for _, run_id in ipairs(call('ZRANGE', schedule_key(deployment, id) .. ':runs', since, '+inf', 'BYSCORE')) do
     local run = read_run(run_id)
-    if run.state == 'SCHEDULED' and run.attempts == 0 and (all or run.due > now) then
+    if run.state == 'SCHEDULED' and run.attempts == 0 then
       unplace(run)
       erase(run)
       run_event('taken-back', run_id, run.queue, run.state, '', run.epoch)

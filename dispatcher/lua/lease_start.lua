@@ -16,6 +16,10 @@ if not held_by(run, consumer, epoch) then return { 'FENCED' } end
 if run.state ~= 'PENDING' then return { 'started', run.state } end
 guard() -- but no reaping: it could take this very run after the answer was decided
 call('HSET', run_key(id), 'state', 'RUNNING', 'started_ms', int(now), 'pid', pid)
+if run.expires then -- it was started in time, whatever becomes of it
+  call('HDEL', run_key(id), 'expires_ms')
+  call('ZREM', EXPIRING, id)
+end
 if ARGV[6] ~= '' then call('SET', run_key(id) .. ':job', ARGV[6]) end
 run_event('started', id, run.queue, 'RUNNING', consumer, epoch)
 settle(1)

@@ -49,9 +49,10 @@ end
 for _, queue in ipairs(queues) do
   call('DEL', queue_key(queue), ready_key(queue), due_key(queue), retry_key(queue), slots_key(queue))
 end
-for _, duty in ipairs(call('ZRANGE', DUTIES, 0, -1)) do
-  local schedule = string.match(duty, '^schedule:(.*)$')
-  if schedule then call('DEL', base .. 'schedule:' .. schedule) end
+for _, name in ipairs(call('HKEYS', DEPLOYMENTS)) do
+  for _, schedule in ipairs(cjson.decode(call('HGET', DEPLOYMENTS, name)).schedules or {}) do
+    call('DEL', schedule_key(name, schedule.id))
+  end
 end
 for _, group in ipairs(call('SMEMBERS', GROUPS)) do call('DEL', parked_key(group), woken_key(group)) end
 call('DEL', POOL, STATE, QUEUES, LEASES, ADMISSIBLE, NEXT, EARLY, CONSUMERS, GROUPS, TIMERS, BY_START, EVENTS, DEPLOYMENTS,

@@ -11,5 +11,6 @@ if not pool.exists then return { 'NOPOOL' } end
 pass_time()
 settle(4)
 local function is_past(ms) return ms ~= nil and tonumber(ms) <= now end
-local more = is_past(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]) or is_past(reapable_ms())
+local more = is_past(call('ZRANGE', EXPIRING, 0, 0, 'WITHSCORES')[2])
+  or is_past(call('ZRANGE', NEXT, 0, 0, 'WITHSCORES')[2]) or is_past(reapable_ms())
 return { 'ticked', more and 1 or 0 }

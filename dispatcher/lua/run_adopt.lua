@@ -42,5 +42,5 @@ for place_at = 3, #ARGV, 3 do
     count = count + 1
   end
 end
-settle(math.min(count, 4))
+settle(math.max(1, math.min(count, 4)))
 return { 'adopted', count }

@@ -26,5 +26,5 @@ for place_at = 4, #ARGV do
     count = count + 1
   end
 end
-settle(math.min(count, 4))
+settle(math.max(1, math.min(count, 4)))
 return { 'requeued', count }

@@ -1,5 +1,6 @@
 #!lua
--- Puts a finished run back into its queue under the same id; its epoch goes on.
+-- Puts a finished run back into its queue under the same id; its epoch goes on. Of a schedule's run: neither its expiry
+-- nor earlier runs stop it any more, since a person asked for it.
 -- Moves: retry COMPLETED FAILED CRASHED CANCELLED -> SCHEDULED
 -- KEYS[1] pool: hash
 -- ARGV[2] run
@@ -18,7 +19,8 @@ if HELD[run.state] or run.state == 'SCHEDULED' then return { 'UNFINISHED', run.s
 pass_time()
 call('ZREM', finished_key(run.state), run.id)
 call('HDEL', run_key(run.id), 'ended_ms', 'started_ms', 'claimed_ms', 'consumer', 'pid', 'message', 'exit_code',
-  'cancelling_ms', 'ended_epoch')
+  'cancelling_ms', 'ended_epoch', 'overlap', 'expires_ms')
+run.overlap, run.expires = '', nil
 call('DEL', run_key(run.id) .. ':result')
 call('HSET', run_key(run.id), 'crash_at', run.lost + MAX_LOST)
 place(run, now)

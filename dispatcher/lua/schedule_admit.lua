@@ -35,5 +35,5 @@ call('HSET', schedule_key(deployment, schedule), 'cursor_ms', ARGV[6])
 call('HDEL', schedule_key(deployment, schedule), 'fault', 'fault_ms')
 if ARGV[8] ~= '' then call('HSET', schedule_key(deployment, schedule), 'fault', ARGV[8], 'fault_ms', int(now)) end
 if ARGV[7] ~= '' then call('ZADD', DUTIES, ARGV[7], duty) else call('ZREM', DUTIES, duty) end
-settle(math.min(count, 4))
+settle(math.max(1, math.min(count, 4)))
 return { 'admitted', count }
