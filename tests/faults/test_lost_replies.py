@@ -1,21 +1,21 @@
 """The reply of each script is lost once: what the driver sends again leaves the server as one single call would.
 
-`CASES` has a line for every script: how to prepare the pool, the call, and what the caller gets after its first reply
+`CASES` has a line for every script: its call (`calls.py`), and what the caller gets after its first reply
 was lost. Each case runs three times from the same dump: unharmed, to see what one call does; through a proxy that loses
 the reply, with each driver. Streams are compared without their ids, which are the server's time.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import redis
 
-from dispatcher import keyspace
-from dispatcher.call import Call, script
+from dispatcher.call import Flow, script
 from dispatcher.errors import (
     BrokerUnavailable,
     PoolNotFound,
@@ -24,18 +24,18 @@ from dispatcher.errors import (
     RunNotFound,
     RunUnfinished,
 )
-from dispatcher.models import Outcome
-from dispatcher.ops import consumers, leases, pools, queues, runs
-from dispatcher.ops.reading import optional
+from dispatcher.models import Outcome, RunInput
+from dispatcher.ops import consumers, deployments, leases, pools, queues, runs, schedules
 from dispatcher.states import State
 from tests import headers
 from tests.conftest import AsyncRun, Clock, Run, SyncRun
+from tests.deploying import NAME, deployment, every
 from tests.dumps import content, dump, restore
+from tests.faults import calls
 from tests.proxy import Proxy
 from tests.scene import POOL, Scene, new_consumer, new_run
 
 SAME = "the same"  # as the first answer
-Given = Callable[[Scene], Call[Any]]
 
 
 @dataclass(frozen=True)
@@ -43,125 +43,73 @@ class Case:
     """`answer`: what the call gives when it is answered the second time, or the error that it raises."""
 
     script: str
-    given: Given
+    given: calls.Given
     answer: Any = SAME
 
 
-def busy(scene: Scene) -> str:
-    """A pool with a bit of everything: two queues, runs waiting and held, idle consumers. Returns the busy one's id."""
-    worker = scene.join("busy")
-    scene.queue("q", 1, limit=2)
-    scene.running(worker, deployment="f/d", idempotency_key="k")
-    for name in ("idle", "other"):
-        scene.claim(scene.join(name, selector="=q"))
-    scene.submit_many(3)
-    scene.submit("q", delay_ms=5_000)
-    scene.clock.advance(1_000)
-    return worker
-
-
-def on_held(make: Callable[[str, tuple[str, int]], Call[Any]], *, started: bool = True) -> Given:
-    """A call about one run that a consumer holds."""
-
-    def given(scene: Scene) -> Call[Any]:
-        worker = scene.join("holder", selector="=own")
-        scene.queue("own")
-        held = scene.running(worker, "own") if started else scene.held(worker, "own")
-        busy(scene)
-        return make(worker, held)
-
-    return given
-
-
-def on_finished(make: Callable[[str], Call[Any]]) -> Given:
-    def given(scene: Scene) -> Call[Any]:
-        run = scene.finished(scene.join("done"))
-        busy(scene)
-        return make(run)
-
-    return given
-
-
-def in_busy(make: Callable[[str], Call[Any]]) -> Given:
-    return lambda scene: make(busy(scene))
-
-
-def created(scene: Scene) -> Call[Any]:
-    """The one call of a flow that makes a pool."""
-    busy(scene)
-    return next(pools.create("new", limit=3))
-
-
-def deleted_pool(scene: Scene) -> Call[Any]:
-    scene.finished(scene.join())
-    scene.claim(scene.join("idle", selector="^x"))
-    return next(pools.delete(POOL, cancel_runs=True))
-
-
-def deleted_queue(scene: Scene) -> Call[Any]:
-    scene.queue("empty")
-    busy(scene)
-    return next(queues.delete(POOL, "empty"))
-
-
-def drained_queue(scene: Scene) -> Call[Any]:
-    busy(scene)
-    return Call("queue_drain", (keyspace.pool(POOL),), ("q", "default", 100), optional)
-
-
-def due_runs(scene: Scene) -> Call[Any]:
-    busy(scene)
-    scene.clock.advance(5_000)
-    return pools.tick(POOL)
-
-
-def read_why(scene: Scene) -> Call[Any]:
-    busy(scene)
-    return Call("run_why", (keyspace.pool(POOL),), (scene.submit(),), list)
-
-
 CASES = [
-    Case("pool_create", created),
-    Case("pool_read", in_busy(lambda _: pools.read(POOL))),
-    Case("pool_set", in_busy(lambda _: pools.pause(POOL, "note"))),
-    Case("pool_tick", due_runs),
-    Case("pool_delete", deleted_pool, PoolNotFound),
-    Case("queue_create", in_busy(lambda _: queues.create(POOL, "new", priority=1))),
-    Case("queue_set", in_busy(lambda _: queues.set_limit(POOL, "q", 0))),
-    Case("queue_rank", in_busy(lambda _: queues.set_priorities(POOL, {"default": 1, "q": 9}))),
-    Case("queue_drain", drained_queue),
-    Case("queue_delete", deleted_queue, QueueNotFound),
-    Case("run_submit", in_busy(lambda _: runs.submit(POOL, [new_run(idempotency_key="n"), new_run("q")])), "known ids"),
-    Case("run_read", on_finished(lambda run: runs.read_many(POOL, [run]))),
-    Case("run_cancel", on_held(lambda _, held: runs.cancel(POOL, held[0]))),
-    Case("run_cancel", in_busy(lambda _: runs.cancel(POOL, "01WAITING")), RunFinished),
-    Case("run_cancel", on_held(lambda _, held: runs.cancel(POOL, held[0], force=True)), RunFinished),
-    Case("run_retry", on_finished(lambda run: runs.retry(POOL, run)), RunUnfinished),
-    Case("run_delete", on_finished(lambda run: runs.delete(POOL, run)), RunNotFound),
-    Case("run_why", read_why),
-    Case("lease_claim", in_busy(lambda worker: leases.claim(POOL, worker, request="R", want=2, load=1))),
-    Case("lease_claim", on_held(lambda worker, _: leases.claim(POOL, worker, request="R", want=2, load=1))),
-    Case("lease_start", on_held(lambda worker, held: leases.start(POOL, worker, *held, pid=5), started=False)),
-    Case("lease_log", on_held(lambda worker, held: leases.log(POOL, worker, *held, ["a", "b"])), BrokerUnavailable),
+    Case("pool_create", calls.created),
+    Case("pool_read", calls.in_busy(lambda _: pools.read(POOL))),
+    Case("pool_set", calls.in_busy(lambda _: pools.pause(POOL, "note"))),
+    Case("pool_tick", calls.due_runs),
+    Case("pool_delete", calls.deleted_pool, PoolNotFound),
+    Case("queue_create", calls.in_busy(lambda _: queues.create(POOL, "new", priority=1))),
+    Case("queue_set", calls.in_busy(lambda _: queues.set_limit(POOL, "q", 0))),
+    Case("queue_rank", calls.in_busy(lambda _: queues.set_priorities(POOL, {"default": 1, "q": 9}))),
+    Case("queue_drain", calls.drained_queue),
+    Case("queue_delete", calls.deleted_queue, QueueNotFound),
+    Case(
+        "run_submit",
+        calls.in_busy(lambda _: runs.submit(POOL, [new_run(idempotency_key="n"), new_run("q")])),
+        "known ids",
+    ),
+    Case("run_read", calls.on_finished(lambda run: runs.read_many(POOL, [run]))),
+    Case("run_cancel", calls.on_held(lambda _, held: runs.cancel(POOL, held[0]))),
+    Case("run_cancel", calls.in_busy(lambda _: runs.cancel(POOL, "01WAITING")), RunFinished),
+    Case("run_cancel", calls.on_held(lambda _, held: runs.cancel(POOL, held[0], force=True)), RunFinished),
+    Case("run_retry", calls.on_finished(lambda run: runs.retry(POOL, run)), RunUnfinished),
+    Case("run_delete", calls.on_finished(lambda run: runs.delete(POOL, run)), RunNotFound),
+    Case("run_why", calls.read_why),
+    Case("lease_claim", calls.in_busy(lambda worker: leases.claim(POOL, worker, request="R", want=2, load=1))),
+    Case("lease_claim", calls.on_held(lambda worker, _: leases.claim(POOL, worker, request="R", want=2, load=1))),
+    Case("lease_start", calls.on_held(lambda worker, held: leases.start(POOL, worker, *held, pid=5), started=False)),
+    Case(
+        "lease_log", calls.on_held(lambda worker, held: leases.log(POOL, worker, *held, ["a", "b"])), BrokerUnavailable
+    ),
     Case(
         "lease_finish",
-        on_held(lambda worker, held: leases.finish(POOL, worker, [Outcome(*held, State.FAILED, "m", 1, "2")])),
+        calls.on_held(lambda worker, held: leases.finish(POOL, worker, [Outcome(*held, State.FAILED, "m", 1, "2")])),
         ["already"],
     ),
     Case(
         "lease_finish",
-        on_held(lambda worker, held: leases.finish(POOL, worker, [Outcome(*held, State.FAILED, retry_in_ms=9)])),
+        calls.on_held(lambda worker, held: leases.finish(POOL, worker, [Outcome(*held, State.FAILED, retry_in_ms=9)])),
         ["already"],
     ),
-    Case("lease_release", on_held(lambda worker, held: leases.release(POOL, worker, [held])), ["FENCED"]),
-    Case("lease_renew", on_held(lambda worker, held: leases.renew(POOL, worker, [held]))),
+    Case("lease_release", calls.on_held(lambda worker, held: leases.release(POOL, worker, [held])), ["FENCED"]),
+    Case("lease_renew", calls.on_held(lambda worker, held: leases.renew(POOL, worker, [held]))),
     Case(
         "consumer_register",
-        on_held(lambda worker, _: consumers.register(new_consumer("holder"), [worker])),
+        calls.on_held(lambda worker, _: consumers.register(new_consumer("holder"), [worker])),
         "registered, nothing more given back",
     ),
-    Case("consumer_leave", on_held(lambda worker, _: consumers.leave(POOL, worker)), 0),
-    Case("consumer_read", in_busy(lambda _: consumers.list_all(POOL))),
+    Case("consumer_leave", calls.on_held(lambda worker, _: consumers.leave(POOL, worker)), 0),
+    Case(
+        "deployment_save",
+        lambda scene: calls.of_flow(deployments.save(deployment(every(10))), scene, "deployment_save"),
+    ),
+    Case("deployment_save", calls.changed_deployment, 0),
+    Case("deployment_save", calls.halted_deployment, 0),
+    Case("deployment_delete", calls.deleted_deployment, 0),
+    Case("schedule_read", calls.read_schedule),
+    Case("schedule_admit", calls.admitted_runs, 0),
+    Case("pool_duties", calls.found_duties, ([], 5000)),
+    Case("run_move", lambda scene: calls.of_flow(calls.moving(scene), scene, "run_move")),
+    Case("run_move", calls.moved_on),
+    Case("run_adopt", lambda scene: calls.of_flow(calls.moving(scene), scene, "run_adopt"), [0]),
+    Case("run_requeue", calls.requeued_runs, 0),
+    Case("run_requeue", calls.put_back_runs, 0),
+    Case("consumer_read", calls.in_busy(lambda _: consumers.list_all(POOL))),
 ]
 
 
@@ -241,6 +189,54 @@ def test_a_deleted_pool_leaves_the_directory_even_if_its_last_reply_was_lost(
     with pytest.raises(PoolNotFound):
         driver(pools.delete(POOL))
     assert list(scene.server.scan_iter()) == []
+
+
+FRESH = deployment(every(10), every(7), input=RunInput(entrypoint="f.py:f", parameters={"size": 2}))
+CHANGES: dict[str, Callable[[], Flow[Any]]] = {
+    "save": lambda: deployments.save(FRESH),
+    "requeue": lambda: deployments.save(replace(FRESH, queue="other")),
+    "move": lambda: deployments.save(replace(FRESH, pool="target", queue="other")),
+    "pause": lambda: deployments.set_paused(NAME, True),
+    "add": lambda: deployments.add_schedule(NAME, every(7)),
+    "delete": lambda: deployments.delete(NAME),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_a_deployment_survives_the_loss_of_every_reply(
+    scene: Scene, cut_off: tuple[Run, Proxy], change: str
+) -> None:
+    driver, proxy = cut_off
+    calls.scheduled(scene)
+    scene.run(pools.create("target"))
+    before = dump(scene.server)
+    scene.run(CHANGES[change]())
+    once = of_deployment(scene)
+    restore(scene.server, before)
+    assert of_deployment(scene) != once
+
+    flow = CHANGES[change]()
+    call = next(flow)
+    count = 0
+    with contextlib.suppress(StopIteration):
+        while True:
+            proxy.drop_next_reply()
+            count += 1
+            call = calls.step(flow, driver, call)
+    assert proxy.dropped == count
+    assert of_deployment(scene) == once
+
+
+def of_deployment(scene: Scene) -> tuple[object, object]:
+    """Its runs, and what its schedules have come to, in each pool."""
+    kept = [run for pool in (POOL, "target") for run in scene.run(runs.list_pool(pool, deployment=NAME, most=1000))]
+    facts = [(run.pool, run.queue, run.state, run.due_at_ms, run.schedule, run.epoch) for run in kept]
+    ids = [every(10).id, every(45).id, every(7).id]
+    found = [
+        row for pool in (POOL, "target") for row in scene.run(schedules.progress(pool, [(NAME, one) for one in ids]))
+    ]
+    progress = [(row.digest, row.cursor_ms, row.look_at_ms, row.nominal_ms, row.fault) for row in found]
+    return sorted(facts), progress
 
 
 def test_scripts_that_the_server_forgot_are_taught_again(run: Run, server_connection: redis.Redis) -> None:
