@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -22,6 +22,7 @@ from tests.conftest import Clock
 from tests.conftest import Run as Driver
 from tests.scene import POOL
 
+R = TypeVar("R")
 NAME = "f/d"
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
@@ -124,6 +125,16 @@ def until(operation: Flow[Any], calls: int) -> Flow[bool]:
     except StopIteration:
         return True
     return False
+
+
+def rest(run: Driver, flow: Flow[R], call: Call[Any]) -> R:
+    """Goes on with a flow that stopped before this call; its result."""
+    while True:
+        try:
+            call = flow.send(run(call))
+        except StopIteration as end:
+            result: R = end.value
+            return result
 
 
 def interleaved(run: Driver, flows: Sequence[Flow[Any]], chance: random.Random) -> None:
