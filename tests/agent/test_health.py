@@ -80,11 +80,13 @@ def test_a_worker_tells_how_it_is(scene: Scene) -> None:
     done, held = scene.submit("fail"), scene.submit("hold")
     scene.finished(done)
     scene.held()
+    ended = 'dispatcher_consumer_runs_ended_total{state="FAILED"} 1.0'
+    poll_until(lambda: ended in healthy.ask("/metrics")[1], PATIENCE_S, "the worker has heard that the run is finished")
     status, text = healthy.ask("/metrics")
     assert status == 200
     for line in (
         "dispatcher_consumer_runs_taken_total 2.0",
-        'dispatcher_consumer_runs_ended_total{state="FAILED"} 1.0',
+        ended,
         "dispatcher_consumer_running 1.0",
         "dispatcher_consumer_limit 2.0",
         "dispatcher_consumer_redis_away 0.0",
