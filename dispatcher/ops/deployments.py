@@ -23,7 +23,7 @@ from dispatcher.errors import (
     ScheduleNotFound,
 )
 from dispatcher.ids import new_id
-from dispatcher.models import Deployment, Saved, Schedule
+from dispatcher.models import Deployment, PoolTemplate, Saved, Schedule
 from dispatcher.ops import moves, queues, schedules, templates
 from dispatcher.ops.reading import deployment_from, optional
 
@@ -43,11 +43,16 @@ def checked(deployment: Deployment) -> Deployment:
 
 
 def check(deployment: Deployment) -> Flow[None]:
-    """Everything that `save` would refuse; changes nothing. Raises `BadName`, `BadValue`, `PoolNotFound`,
+    """Everything that `save` would refuse; changes nothing. Raises `PoolNotFound`, and as `check_against`."""
+    template = yield from templates.read(checked(deployment).pool)
+    check_against(deployment, template)
+
+
+def check_against(deployment: Deployment, template: PoolTemplate) -> None:
+    """As `check`, with the template of a pool that may not be made yet. Raises `BadName`, `BadValue`,
     `ParametersInvalid`, `VariablesInvalid`, `ScheduleInvalid`."""
     flow, of = f"the flow of {checked(deployment).name!r}", deployment.input
     parameters.check(deployment.parameter_schema, of.parameters, flow=flow, is_complete=False)
-    template = yield from templates.read(deployment.pool)
     templates.check(template, of.job_variables, of.infrastructure, is_complete=False)
     if len({schedule.id for schedule in deployment.schedules}) < len(deployment.schedules):
         raise BadValue(f"deployment {deployment.name!r} has the same schedule twice: leave one out.")
@@ -210,12 +215,13 @@ def list_all() -> Flow[list[Deployment]]:
     return sorted(found, key=lambda deployment: deployment.name)
 
 
-def delete(name: str) -> Flow[None]:
-    """Removes the deployment; its schedules take back their runs of the future. Other runs that were submitted already
-    are kept and go on. Raises as `read`."""
+def delete(name: str) -> Flow[int]:
+    """Removes the deployment; its schedules take back their runs of the future: returns how many. Other runs that were
+    submitted already are kept and go on. Raises as `read`."""
     deployment = yield from read(name)
-    yield from _delete(deployment)
+    taken_back = yield from _delete(deployment)
     yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
+    return taken_back
 
 
 def change(name: str, changed: Callable[[Deployment], Deployment]) -> Flow[Saved]:
