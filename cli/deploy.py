@@ -6,17 +6,20 @@ Everything is looked at before anything is stored (`deployment_plan.py`), so tha
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli import render, submission
+from cli import render, schedule_options, schedule_tables, submission, values
 from cli.context import connected, output_option
 
 if TYPE_CHECKING:
-    from cli.deployment_plan import Draft, Plan
+    from cli.deployment_plan import Draft, Plan, Stored
+    from dispatcher import Client
 
 DEFAULT_FILE = "deployment.yaml"
 NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff against nothing
@@ -38,8 +41,10 @@ NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff a
     "-q", "--work-queue", "queue", metavar="NAME", help="The work queue; made when it is missing.  [default: default]"
 )
 @click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
-@submission.parameter_options()
+@values.variable_option
+@values.parameter_options()
 @click.option("--tag", "tags", multiple=True, help="A tag, repeatable.")
+@schedule_options.timing_options
 @click.option("--description", help="What it is for.")
 @click.option(
     "--path", metavar="FOLDER", help="The code folder on the consumers' hosts.  [default: the current folder]"
@@ -56,24 +61,32 @@ def deploy(
     no_check: bool,
     dry_run: bool,
     output: str,
+    params: tuple[str, ...],
+    params_json: str | None,
+    variables: tuple[str, ...],
     **given: Any,
 ) -> None:
     """Deploy a flow or a command: from a file, or from options.
 
     ENTRYPOINT is path/to/file.py:function or package.module:function. The flow is imported, to check it and to read
     which parameters it takes. With a file, options win over what it says; a path in it starts at its own folder.
-    Deploying again updates in place.
+    Deploying again updates in place: what was paused stays paused, late runs are kept, and waiting runs follow to
+    another pool or queue. Schedules that are stored stay when neither the file nor an option says any.
 
     \b
     Example:
       dispatcher deploy flows/etl.py:load --name nightly --pool above-ground --param day=today
+      dispatcher deploy flows/etl.py:load --cron "0 4 * * *" --timezone Europe/Berlin
       dispatcher deploy --file deployment.yaml --dry-run
       dispatcher deploy --command "sh report.sh --full" --name weekly
     """
     from cli import deployment_plan
 
-    given["parameters"] = submission.parameters_of(given.pop("params"), given.pop("params_json"))
-    if entrypoint is not None or command is not None:
+    given["parameters"] = values.parameters_of(params, params_json)
+    given["variables"] = values.variables_of(variables)
+    given["schedule"] = schedule_options.schedule_of(**{name: given.pop(name) for name in schedule_options.NAMES})
+    is_one = entrypoint is not None or command is not None
+    if is_one:
         if file is not None:
             raise click.UsageError("An ENTRYPOINT or --command and a --file exclude each other: give one of them.")
         drafts = [_from_options(entrypoint, submission.argv(entrypoint, command), name)]
@@ -82,15 +95,13 @@ def deploy(
     drafts = [_with_options(draft, given) for draft in drafts]
     with connected() as client:
         plans = deployment_plan.planned(client, drafts, check=not no_check)
-        for plan in () if dry_run else plans:
-            for line in deployment_plan.save(client, plan):
-                click.echo(line, err=True)
+        told = [_foretold(client, plan) for plan in plans] if dry_run else [_stored(client, plan) for plan in plans]
     if output == "json":
-        documents = [plan.document() for plan in plans]
-        render.document(documents if entrypoint is None and command is None else documents[0])
+        documents = [_document(plan, facts) for plan, facts, _ in told]
+        render.document(documents[0] if is_one else documents)
         return
-    for plan in plans:
-        _tell(plan, dry_run=dry_run)
+    for plan, _, lines in told:
+        _tell(plan, lines, dry_run=dry_run)
 
 
 def _from_options(entrypoint: str | None, command: tuple[str, ...] | None, name: str | None) -> Draft:
@@ -119,13 +130,12 @@ def _from_file(file: str | None, name: str | None) -> list[Draft]:
 
 
 def _with_options(draft: Draft, given: dict[str, Any]) -> Draft:
-    """The draft with everything that options say; parameters are merged, the rest replaces."""
+    """The draft with everything that options say; parameters and job variables are merged, the rest replaces."""
     of = draft.input
     execution = submission.execution(given["retries"], given["retry_delay_ms"], given["timeout_ms"])
     wanted = replace(
         of,
         path=str(Path(given["path"]).absolute()) if given["path"] else of.path,
-        parameters=of.parameters | given["parameters"],
         tags=given["tags"] or of.tags,
         **execution,
     )
@@ -136,6 +146,9 @@ def _with_options(draft: Draft, given: dict[str, Any]) -> Draft:
         queue=given["queue"] or draft.queue,
         description=_either(given["description"], draft.description),
         said=draft.said | execution.keys(),
+        schedules=draft.schedules if given["schedule"] is None else (given["schedule"],),
+        parameters=given["parameters"],
+        variables=given["variables"],
     )
 
 
@@ -143,18 +156,103 @@ def _either(option: Any, otherwise: Any) -> Any:
     return otherwise if option is None else option
 
 
-def _tell(plan: Plan, *, dry_run: bool) -> None:
+Told = tuple["Plan", dict[str, Any], list[str]]  # what was done, with which facts (JSON), and in words
+
+
+def _stored(client: Client, plan: Plan) -> Told:
+    """Stores it; what was made on the way is said on stderr."""
+    from cli import deployment_plan
+
+    done: Stored = deployment_plan.save(client, plan)
+    wanted, saved = done.plan.deployment, done.saved
+    if done.made_pool:
+        click.echo(f"Work pool {wanted.pool!r} was made, of type agent.", err=True)
+    if saved.made_queue:
+        click.echo(f"Work queue {wanted.queue!r} was made in work pool {wanted.pool!r}.", err=True)
+    facts = {"moved_runs": saved.moved, "taken_back_runs": saved.taken_back, "scheduled_runs": saved.scheduled}
+    lines = []
+    if saved.moved:
+        lines.append(f"{schedule_tables.plural(saved.moved, 'waiting run')} moved to {wanted.pool}/{wanted.queue}.")
+    if saved.taken_back:
+        runs = schedule_tables.plural(saved.taken_back, "waiting run")
+        lines.append(f"{runs} taken back: the schedule that made them changed.")
+    return done.plan, facts, lines
+
+
+def _foretold(client: Client, plan: Plan) -> Told:
+    """What storing it would do; changes nothing."""
+    from dispatcher.errors import PoolNotFound
+    from dispatcher.models import DEFAULT_QUEUE
+    from dispatcher.ops import moves, pools
+
+    wanted, before = plan.deployment, plan.before
+    lines = []
+    try:
+        queues = [queue.name for queue in client.run(pools.read(wanted.pool)).queues]
+    except PoolNotFound:
+        queues = [DEFAULT_QUEUE]
+        lines.append(f"Work pool {wanted.pool!r} would be made, of type agent.")
+    if wanted.queue not in queues:
+        lines.append(f"Work queue {wanted.queue!r} would be made in work pool {wanted.pool!r}.")
+    count = 0
+    if before is not None and (before.pool, before.queue) != (wanted.pool, wanted.queue):
+        queue = before.queue if before.pool == wanted.pool else ""
+        count = len(client.run(moves.waiting(before.pool, before.name, queue=queue)))
+    if count:
+        lines.append(f"{schedule_tables.plural(count, 'waiting run')} would move to {wanted.pool}/{wanted.queue}.")
+    return plan, {}, lines
+
+
+def _schedules(plan: Plan) -> list[schedule_tables.Shown]:
+    return schedule_tables.shown(plan.deployment, time.time_ns() // 1_000_000)
+
+
+def _document(plan: Plan, facts: dict[str, Any]) -> dict[str, Any]:
+    return {**plan.document(), "schedules": [one.document() for one in _schedules(plan)], **facts}
+
+
+def _tell(plan: Plan, lines: list[str], *, dry_run: bool) -> None:
     wanted = plan.deployment
     status = plan.status if plan.status == "unchanged" else f"would be {plan.status}" if dry_run else plan.status
     click.echo(f"Deployment {wanted.name!r} {status}; its runs go to {wanted.pool}/{wanted.queue}.")
     if plan.before is not None or dry_run:
-        for name, (before, after) in plan.changes.items():
-            if plan.before is not None:
-                click.echo(f"  - {name}: {_shown(before)}")
-            if plan.before is not None or after not in NOTHING:
-                click.echo(f"  + {name}: {_shown(after)}")
+        for line in _diff(plan):
+            click.echo(f"  {line}")
+    for line in lines:
+        click.echo(line)
+    for one in _schedules(plan):
+        timing = render.clean(schedule_tables.marked_timing(one.schedule))
+        click.echo(f"Schedule {one.schedule.id}: {timing}: {_next(one)}")
+    if wanted.is_paused:
+        click.echo(f"It is paused, its schedules make no runs: dispatcher deployment resume {wanted.name}")
     if not dry_run:
         click.echo(f"Run it: dispatcher deployment run {wanted.name}")
+
+
+def _next(one: schedule_tables.Shown) -> str:
+    if one.is_paused:
+        return "paused"
+    return f"next {one.next_words()}" if one.times_ms else one.next_words()
+
+
+def _diff(plan: Plan) -> Iterator[str]:
+    """What changes, field by field; schedules each on a line of its own."""
+    for name, (before, after) in plan.changes.items():
+        if name == "schedules":
+            yield from (f"- schedule: {_shown_schedule(one)}" for one in before or () if one not in after)
+            yield from (f"+ schedule: {_shown_schedule(one)}" for one in after if one not in (before or ()))
+            continue
+        if plan.before is not None:
+            yield f"- {name}: {_shown(before)}"
+        if plan.before is not None or after not in NOTHING:
+            yield f"+ {name}: {_shown(after)}"
+
+
+def _shown_schedule(document: dict[str, Any]) -> str:
+    from dispatcher.models import Schedule
+
+    usual = Schedule().document()
+    return _shown({name: value for name, value in document.items() if name == "timezone" or value != usual[name]})
 
 
 def _shown(value: Any) -> str:

@@ -1,24 +1,24 @@
-"""`dispatcher deployment`: look at deployments, run and delete them. Making them is `dispatcher deploy`."""
+"""`dispatcher deployment`: look at deployments, run, pause and delete them. Making them is `dispatcher deploy`; their
+schedules are in `deployment_schedule.py`.
+"""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cli import render, submission
+from cli import deployment_schedule, render, schedule_tables, submission, values
 from cli.context import confirm, connected, output_option, yes_option
-
-if TYPE_CHECKING:
-    from dispatcher import Client
-    from dispatcher.models import Deployment
+from cli.deployment_names import found_deployment
+from cli.schedule_tables import plural
 
 
 @click.group()
 def deployment() -> None:
-    """Look at deployments, run and delete them.
+    """Look at deployments and their schedules, run, pause and delete them.
 
     NAME is flow/name; the plain name will do where only one flow has it.
 
@@ -28,23 +28,7 @@ def deployment() -> None:
     """
 
 
-def _found(client: Client, name: str) -> Deployment:
-    """The deployment that a person means. Raises `NotFound`, with the nearest name; `AmbiguousName`."""
-    from difflib import get_close_matches
-
-    from dispatcher.errors import DeploymentNotFound, NotFound
-    from dispatcher.ops import deployments
-
-    try:
-        return client.run(deployments.read(name))
-    except DeploymentNotFound as error:
-        known = {
-            part: one.name for one in client.run(deployments.list_all()) for part in (*one.name.split("/"), one.name)
-        }
-        near = [known[part] for part in get_close_matches(name, known, n=1)]
-        if not near:
-            raise
-        raise NotFound(f"{error} Did you mean {near[0]}?") from None
+deployment.add_command(deployment_schedule.schedule)
 
 
 @deployment.command()
@@ -60,15 +44,25 @@ def ls(output: str) -> None:
 
     with connected() as client:
         found = client.run(deployments.list_all())
-    if output == "json":
-        render.document([one.document() for one in found])
-        return
-    columns = ("Name", "Work pool", "Queue", "Runs", "Tags", "Updated")
+        if output == "json":
+            schedules = schedule_tables.looked_at(client, found)
+            render.document(list(map(schedule_tables.document, found, schedules)))
+            return
+    columns = ("Name", "Work pool", "Queue", "Runs", "Schedules", "Tags", "Updated")
     rows = [
-        (one.name, one.pool, one.queue, _runs_what(one), ", ".join(one.input.tags), render.moment(one.updated_at_ms))
+        (
+            render.marked(one.name, one.is_paused),
+            one.pool,
+            one.queue,
+            _runs_what(one),
+            "; ".join(map(schedule_tables.marked_timing, one.schedules)),
+            ", ".join(one.input.tags),
+            render.moment(one.updated_at_ms),
+        )
         for one in found
     ]
-    render.table(columns, rows, empty="There are no deployments. Make one: dispatcher deploy path/to/file.py:function")
+    empty = "There are no deployments. Make one: dispatcher deploy path/to/file.py:function"
+    render.table(columns, rows, empty=empty, legend=render.PAUSED_LEGEND)
 
 
 def _runs_what(found: Any) -> str:
@@ -86,15 +80,16 @@ def inspect(name: str, output: str) -> None:
       dispatcher deployment inspect nightly -o json
     """
     with connected() as client:
-        found = _found(client, name)
+        found = found_deployment(client, name)
+        [schedules] = schedule_tables.looked_at(client, [found])
     if output == "json":
-        render.document(found.document())
+        render.document(schedule_tables.document(found, schedules))
         return
     schema = found.parameter_schema
     known = "not checked" if schema is None else ", ".join(_signature(schema)) or "none"
     render.details(
         [
-            ("Name", found.name),
+            ("Name", render.marked(found.name, found.is_paused)),
             ("ID", found.id),
             ("Description", found.description),
             ("Work pool", found.pool),
@@ -109,10 +104,22 @@ def inspect(name: str, output: str) -> None:
             ("Retries", found.input.retries),
             ("Retry delay", f"{found.input.retry_delay_s:g} s"),
             ("Timeout", None if found.input.timeout_s is None else f"{found.input.timeout_s:g} s"),
+            *((f"Schedule {one.schedule.id}", _schedule_words(one)) for one in schedules),
             ("Created", render.moment(found.created_at_ms)),
             ("Updated", render.moment(found.updated_at_ms)),
         ]
     )
+    if found.is_paused or any(one.is_paused for one in schedules):
+        click.echo(render.PAUSED_LEGEND)
+
+
+def _schedule_words(one: schedule_tables.Shown) -> str:
+    said = [schedule_tables.marked_timing(one.schedule), schedule_tables.details(one.schedule)]
+    if one.schedule.parameters:
+        said.append(json.dumps(one.schedule.parameters, ensure_ascii=False))
+    if one.times_ms:
+        said.append(f"next {one.next_words()}")
+    return "; ".join(filter(None, [*said, one.fault and f"fault: {one.fault}"]))
 
 
 def _signature(schema: dict[str, Any]) -> list[str]:
@@ -123,30 +130,43 @@ def _signature(schema: dict[str, Any]) -> list[str]:
 
 @deployment.command()
 @click.argument("deployment_name", metavar="NAME")
-@submission.parameter_options("-p")
+@values.parameter_options("-p")
+@values.variable_option
 @submission.submit_options
 @output_option
-def run(deployment_name: str, params: tuple[str, ...], params_json: str | None, output: str, **asked: Any) -> None:
+def run(
+    deployment_name: str,
+    params: tuple[str, ...],
+    params_json: str | None,
+    variables: tuple[str, ...],
+    output: str,
+    **asked: Any,
+) -> None:
     """Submit a run of a deployment.
 
-    Its parameters are the deployment's with these on top; they are checked against what the flow takes.
+    Its parameters and job variables are the deployment's with these on top; they are checked against what the flow
+    takes, and against the base job template of the pool. A paused deployment can be run: only its schedules rest.
 
     \b
     Example:
       dispatcher deployment run nightly -p day=2026-11-21 --start-in 30m
+      dispatcher deployment run nightly -jv stream_output=false
       dispatcher deployment run load-orders/nightly --watch
     """
-    from dispatcher import parameters
+    from dispatcher import parameters, templates
     from dispatcher.ops import runs
 
     request = submission.Request(**asked)
-    given = submission.parameters_of(params, params_json)
+    given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
     with connected() as client:
-        found = _found(client, deployment_name)
+        found = found_deployment(client, deployment_name)
+        of = found.input
+        own_variables = changed.typed(values.template_of(client, found.pool), of.infrastructure)
         wanted = replace(
-            found.input,
-            parameters=found.input.parameters | given,
-            tags=tuple(dict.fromkeys((*found.input.tags, *request.tags))),
+            of,
+            parameters=of.parameters | given.typed(found.parameter_schema),
+            job_variables=templates.merged(of.job_variables, own_variables),
+            tags=tuple(dict.fromkeys((*of.tags, *request.tags))),
         )
         parameters.check(found.parameter_schema, wanted.parameters, flow=f"deployment {found.name!r}")
         submitted = client.run(runs.submit_deployed(found, request.new_run(found.queue, wanted, found.name)))
@@ -155,22 +175,79 @@ def run(deployment_name: str, params: tuple[str, ...], params_json: str | None, 
 
 @deployment.command()
 @click.argument("name")
+@output_option
+def pause(name: str, output: str) -> None:
+    """Pause all schedules of a deployment. Those of their runs that wait are taken back.
+
+    What it was told by `deployment run` goes on, and it can still be run so. Deploying again does not resume it.
+
+    \b
+    Example:
+      dispatcher deployment pause load-orders/nightly
+    """
+    _set_paused(name, True, output)
+
+
+@deployment.command()
+@click.argument("name")
+@output_option
+def resume(name: str, output: str) -> None:
+    """Resume a deployment. What its schedules would have run meanwhile is not made up for.
+
+    A schedule that was paused by itself stays so.
+
+    \b
+    Example:
+      dispatcher deployment resume load-orders/nightly
+    """
+    _set_paused(name, False, output)
+
+
+def _set_paused(name: str, is_paused: bool, output: str) -> None:
+    from dispatcher.ops import deployments
+
+    with connected() as client:
+        before = found_deployment(client, name)
+        saved = client.run(deployments.set_paused(before.name, is_paused))
+        found = client.run(deployments.read(before.name))
+        [schedules] = schedule_tables.looked_at(client, [found])
+    if output == "json":
+        render.document(schedule_tables.document(found, schedules))
+        return
+    if not found.schedules:
+        effect = "It has no schedules."
+    elif is_paused:
+        effect = f"Its schedules make no runs; {plural(saved.taken_back, 'waiting run')} of theirs taken back."
+    else:
+        effect = f"Its schedules made {plural(saved.scheduled, 'run')}."
+    click.echo(f"Deployment {found.name!r} is {'paused' if is_paused else 'active'}. {effect}")
+
+
+@deployment.command()
+@click.argument("name")
 @yes_option
 @output_option
 def delete(name: str, yes: bool, output: str) -> None:
-    """Delete a deployment. Runs that were submitted already are kept and go on.
+    """Delete a deployment.
+
+    Its schedules take back their runs of the future. Other runs that were submitted already are kept and go on.
 
     \b
     Example:
       dispatcher deployment delete load-orders/nightly --yes
     """
-    from dispatcher.ops import deployments
+    from dispatcher.ops import deployments, moves
 
     with connected() as client:
-        found = _found(client, name)
+        found = found_deployment(client, name)
         confirm(f"Delete deployment {found.name!r}?", yes=yes)
-        client.run(deployments.delete(found.name))
+        taken_back = client.run(deployments.delete(found.name))
+        kept = len(client.run(moves.waiting(found.pool, found.name)))
     if output == "json":
-        render.document(found.document())
+        render.document({**found.document(), "taken_back_runs": taken_back, "waiting_runs": kept})
         return
     click.echo(f"Deployment {found.name!r} is deleted.")
+    if taken_back:
+        click.echo(f"Its schedules took back {plural(taken_back, 'run')}.")
+    if kept:
+        click.echo(f"{plural(kept, 'waiting run')} kept, to go on: dispatcher flow-run ls --deployment {found.name}")

@@ -2,63 +2,27 @@
 
 The YAML is walked as nodes, not loaded as objects, because only nodes know their lines: that is also
 where duplicate keys, and values that JSON does not have (dates, binary, .nan), are refused. The plain
-data then goes through the pydantic models below, which forbid what they do not know; every fault of a
-file is told at once. A new key of the form is a new field here. Imported only by commands that read a
-file, because yaml and pydantic cost 100 ms.
+data then goes through the form (`deployment_form.py`), which forbids what it does not know; every fault
+of a file is told at once. Imported only by commands that read a file, because yaml and pydantic cost
+100 ms.
 """
 
 from __future__ import annotations
 
-import json
+from datetime import date, datetime
 from math import isfinite
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, Self
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from cli.deployment_form import Entry, words
 from dispatcher.errors import BadValue
-from dispatcher.parameters import nearest
 
 MAX_NODES = 100_000  # anchors can make a few lines into more than any memory holds
+TIMES = ("anchor_date",)  # keys whose text is a time, which YAML takes for one of its own unless it is in quotes
 Place = tuple[str | int, ...]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class JobVariables(_Part):
-    env: dict[str, str] = Field(default_factory=dict)
-
-
-class WorkPool(_Part):
-    name: str | None = None
-    work_queue_name: str | None = None
-    job_variables: JobVariables = Field(default_factory=JobVariables)
-
-
-class Entry(_Part):
-    """One deployment as the file has it; what is not said is None or empty."""
-
-    name: str = "default"
-    entrypoint: str | None = None
-    command: list[str] | None = Field(default=None, min_length=1)
-    path: str | None = None
-    description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=dict)
-    tags: list[str] = Field(default_factory=list)
-    work_pool: WorkPool = Field(default_factory=WorkPool)
-    retries: int = Field(default=0, ge=0)
-    retry_delay_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    timeout_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _one_thing_to_run(self) -> Self:
-        if (self.entrypoint is None) == (self.command is None):
-            raise ValueError("give either an entrypoint or a command")
-        return self
 
 
 def read(file: Path) -> list[tuple[str, Entry]]:
@@ -100,14 +64,11 @@ class _Reader:
         ]
 
     def _entry(self, place: Place, item: Any) -> Entry | None:
-        if isinstance(item, dict) and "schedules" in item:
-            self._fault((*place, "schedules"), "schedules come with the next release; leave them out")
-            item = {name: value for name, value in item.items() if name != "schedules"}
         try:
             return Entry.model_validate(item)
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                self._fault((*place, *fault["loc"]), _words(fault))
+                self._fault((*place, *fault["loc"]), words(fault))
             return None
 
     def _data(self, text: str) -> Any:
@@ -117,7 +78,8 @@ class _Reader:
             return None if node is None else self._plain(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
-            self.faults = [(line, f"not valid YAML: {error.problem or error.context}")]
+            advice = "; text that begins with * or & stands in quotes" if error.context in _ANCHORS else ""
+            self.faults = [(line, f"not valid YAML: {error.problem or error.context}{advice}")]
         except yaml.YAMLError as error:
             self.faults = [(1, f"not valid YAML: {error}")]
         finally:
@@ -162,6 +124,8 @@ class _Reader:
             value = loader.construct_object(node)
         except (ValueError, OverflowError):
             value = object()
+        if isinstance(value, date) and place and place[-1] in TIMES:
+            return _time_text(str(node.value), value)
         is_finite = not isinstance(value, float) or isfinite(value)
         if value is None or (isinstance(value, str | bool | int | float) and is_finite):
             return value
@@ -186,30 +150,13 @@ class _Reader:
             raise BadValue(f"The deployment file cannot be used, nothing was changed:\n{told}")
 
 
-_WANTED = {  # pydantic's word for a fault -> ours
-    "dict_type": "a mapping is wanted",
-    "model_type": "a mapping is wanted",
-    "list_type": "a list is wanted",
-    "string_type": "text is wanted",
-    "int_type": "a whole number is wanted",
-    "float_type": "a number is wanted",
-    "greater_than": "more than {gt:g} is wanted",
-    "greater_than_equal": "at least {ge:g} is wanted",
-    "too_short": "at least one item is wanted",
-}
-_FIELDS: dict[str, type[BaseModel]] = {"work_pool": WorkPool, "job_variables": JobVariables}
+_ANCHORS = ("while scanning an alias", "while scanning an anchor")
 
 
-def _words(fault: Any) -> str:
-    """What pydantic found, in the file's own words."""
-    path = [str(step) for step in fault["loc"]]
-    name = path[-1] if path else "the deployment"
-    if fault["type"] == "extra_forbidden":
-        known = list(_FIELDS.get(path[-2] if len(path) > 1 else "", Entry).model_fields)
-        return f"{name!r} is not known here{nearest(name, known)}; known are: {', '.join(known)}"
-    if fault["type"] == "value_error":
-        return str(fault["ctx"]["error"])
-    wanted = _WANTED.get(fault["type"], fault["msg"].lower()).format_map(fault.get("ctx", {}))
-    found = "nothing" if fault["input"] is None else shorten(json.dumps(fault["input"], ensure_ascii=False), 60)
-    quotes = ": put it in quotes" if fault["type"] == "string_type" and fault["input"] is not None else ""
-    return f"{'.'.join(path) or name}: {wanted}, found {found}{quotes}"
+def _time_text(text: str, value: date) -> str:
+    """The time as it was written, if that is ISO 8601; YAML has more spellings, such as a space before the offset."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return value.isoformat()
+    return value.isoformat() if " " in text else text

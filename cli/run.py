@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cli import submission
+from cli import submission, values
 from cli.context import connected, output_option
 
 
@@ -21,7 +21,8 @@ from cli.context import connected, output_option
 @click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
 @click.option("--pool", metavar="NAME", help="The work pool.  [default: default-agent-pool, made when it is missing]")
 @click.option("--path", metavar="FOLDER", help="The code folder on the consumer's host.  [default: the current folder]")
-@submission.parameter_options("-p")
+@values.parameter_options("-p")
+@values.variable_option
 @submission.submit_options
 @submission.execution_options
 @click.option("--no-check", is_flag=True, help="Do not import the flow here: its code is only on the consumers' hosts.")
@@ -33,6 +34,7 @@ def run(
     path: str | None,
     params: tuple[str, ...],
     params_json: str | None,
+    variables: tuple[str, ...],
     retries: int | None,
     retry_delay_ms: int | None,
     timeout_ms: int | None,
@@ -47,26 +49,34 @@ def run(
     \b
     Example:
       dispatcher run flows/etl.py:load -p day=today --watch
+      dispatcher run flows/etl.py:load --pool above-ground -jv env='{"LEVEL": "debug"}'
       dispatcher run --command "sh report.sh --full" --start-in 30m
     """
     from dispatcher import parameters, signature
     from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, RunInput
-    from dispatcher.ops import pools, runs
+    from dispatcher.ops import pools, runs, templates
 
     request = submission.Request(**asked)
+    given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
     wanted = RunInput(
         entrypoint=entrypoint,
         command=submission.argv(entrypoint, command),
         path=str(Path(path or ".").absolute()),
-        parameters=submission.parameters_of(params, params_json),
         tags=request.tags,
     )
     seen = signature.seen(wanted, check=not no_check)
-    wanted = replace(seen.filled(wanted), **submission.execution(retries, retry_delay_ms, timeout_ms))
+    wanted = replace(
+        seen.filled(wanted),
+        parameters=given.typed(seen.parameters),
+        **submission.execution(retries, retry_delay_ms, timeout_ms),
+    )
     parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")
     with connected() as client:
+        place = pool or DEFAULT_POOL
+        template = values.template_of(client, pool)
+        wanted = replace(wanted, job_variables=changed.typed(template, wanted.infrastructure))
+        templates.check(template, wanted.job_variables, wanted.infrastructure)  # before a pool is made for it
         if pool is None and request.queue in (None, DEFAULT_QUEUE):
             client.run(pools.ensure(DEFAULT_POOL))
-        place = pool or DEFAULT_POOL
-        [submitted] = client.run(runs.submit(place, [request.new_run(DEFAULT_QUEUE, wanted)]))
+        submitted = client.run(runs.submit_checked(place, request.new_run(DEFAULT_QUEUE, wanted)))
         submission.tell(client, place, submitted, watch=request.watch, output=output)

@@ -1,13 +1,12 @@
 """What `run` and `deployment run` share: their options, submitting, telling, watching.
 
-Submitting is one operation (`ops/runs.py`); here is only how its words are read and its outcome told.
+Submitting is one operation (`ops/runs.py`); here is only how its words are read and its outcome told. Parameters and
+job variables are in `values.py`.
 """
 
 from __future__ import annotations
 
-import json
 import shlex
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,56 +22,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 MAX_NAME = 200
-
-
-def parameter_options(*short: str) -> Callable[[Command], Command]:
-    """`--param k=v` (repeat) and `--params JSON`; the command gets both, merged, as `parameters`."""
-
-    def decorate(command: Command) -> Command:
-        command = click.option(
-            "--params",
-            "params_json",
-            metavar="JSON",
-            help="All parameters as one JSON object; - reads it from standard input.",
-        )(command)
-        return click.option(
-            *short,
-            "--param",
-            "params",
-            metavar="KEY=VALUE",
-            multiple=True,
-            help="One parameter, repeatable. The value is JSON (5, true, [1,2]), or else text.",
-        )(command)
-
-    return decorate
-
-
-def parameters_of(params: tuple[str, ...], params_json: str | None) -> dict[str, Any]:
-    """The parameters that the two options give; single ones win. Raises `click.BadParameter`."""
-    found: dict[str, Any] = {}
-    if params_json is not None:
-        text = sys.stdin.read() if params_json == "-" else params_json
-        try:
-            loaded: object = json.loads(text, parse_constant=_refuse_constant)
-        except ValueError as error:
-            raise click.BadParameter(f"not JSON: {error}", param_hint="'--params'") from None
-        if not isinstance(loaded, dict):
-            hint = """an object is wanted, such as '{"day": "today"}'"""
-            raise click.BadParameter(hint, param_hint="'--params'")
-        found = loaded
-    for param in params:
-        key, equals, value = param.partition("=")
-        if not key or not equals:
-            raise click.BadParameter(f"{param!r} is not KEY=VALUE", param_hint="'--param'")
-        try:
-            found[key] = json.loads(value, parse_constant=_refuse_constant)
-        except ValueError:
-            found[key] = value
-    return found
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is not JSON")
 
 
 def argv(entrypoint: str | None, command: str | None) -> tuple[str, ...] | None:

@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from cli import deployment_file
+from cli.deployment_form import Entry, ScheduleEntry
 from dispatcher.errors import BadValue
+from dispatcher.models import Schedule
 
 
-def read(folder: Path, text: str) -> list[tuple[str, deployment_file.Entry]]:
+def read(folder: Path, text: str) -> list[tuple[str, Entry]]:
     file = folder / "deployment.yaml"
     file.write_text(text)
     return deployment_file.read(file)
@@ -37,7 +39,7 @@ timeout_seconds: 60
 work_pool:
   name: above-ground
   work_queue_name: high
-  job_variables: {env: {LEVEL: debug}}
+  job_variables: {env: {LEVEL: debug}, stream_output: false}
 """,
     )
     assert where == f"{tmp_path}/deployment.yaml:2"
@@ -47,7 +49,7 @@ work_pool:
     assert (entry.tags, entry.path, entry.description) == (["etl"], ".", "Loads the day")
     assert (entry.retries, entry.retry_delay_seconds, entry.timeout_seconds) == (2, 1.5, 60)
     assert (entry.work_pool.name, entry.work_pool.work_queue_name) == ("above-ground", "high")
-    assert entry.work_pool.job_variables.env == {"LEVEL": "debug"}
+    assert entry.work_pool.job_variables == {"env": {"LEVEL": "debug"}, "stream_output": False}
 
 
 def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
@@ -73,14 +75,7 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
     [
         ("entrypoint: a.py:f\ntagss: [x]\n", "deployment.yaml:2: 'tagss' is not known here (did you mean 'tags'?)"),
         ("entrypoint: a.py:f\nwork_pool:\n  nam: p\n", "deployment.yaml:3: 'nam' is not known here (did you mean"),
-        (
-            "entrypoint: a.py:f\nwork_pool:\n  job_variables:\n    image: x\n",
-            "deployment.yaml:4: 'image' is not known here; known are: env",
-        ),
-        (
-            "entrypoint: a.py:f\nwork_pool: {job_variables: {env: {PORT: 80}}}\n",
-            "deployment.yaml:2: work_pool.job_variables.env.PORT: text is wanted, found 80: put it in",
-        ),
+        ("entrypoint: a.py:f\nwork_pool: {job_variables: [x]}\n", "work_pool.job_variables: a mapping is wanted"),
         ("entrypoint: a.py:f\nname: a\nname: b\n", "deployment.yaml:3: the key 'name' stands here twice"),
         ("entrypoint: a.py:f\nparameters: {a: 1, a: 2}\n", "deployment.yaml:2: the key 'a' stands here twice"),
         ("entrypoint: a.py:f\nparameters:\n  on: 1\n", "deployment.yaml:3: the key on must be text: put it in quotes"),
@@ -95,8 +90,14 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
         ("entrypoint: a.py:f\nwork_pool:\n", "deployment.yaml:2: work_pool: a mapping is wanted, found nothing"),
         ("entrypoint: a.py:f\nparameters: [1]\n", "deployment.yaml:2: parameters: a mapping is wanted, found [1]"),
         ("entrypoint: a.py:f\ntimeout_seconds: 0\n", "deployment.yaml:2: timeout_seconds: more than 0 is wanted"),
-        ("entrypoint: a.py:f\ntimeout_seconds: 5m\n", "timeout_seconds: a number is wanted, found \"5m\""),
-        ("entrypoint: a.py:f\nschedules:\n  - cron: '* * * * *'\n", "deployment.yaml:2: schedules come with the next"),
+        ("entrypoint: a.py:f\ntimeout_seconds: 5x\n", "deployment.yaml:2: timeout_seconds: '5x' is not a duration"),
+        ("entrypoint: a.py:f\ntimeout_seconds: 0s\n", "timeout_seconds: more than 0 is wanted, found \"0s\""),
+        ("entrypoint: a.py:f\ninfrastructure: docker\n", "deployment.yaml:2: infrastructure 'docker' comes later"),
+        ("entrypoint: a.py:f\ninfrastructure: agent\n", "infrastructure 'agent' is not known: this version has"),
+        ("entrypoint: a.py:f\nschedule: {cron: x}\n", "deployment.yaml:2: 'schedule' is not known here: write a list"),
+        ("entrypoint: a.py:f\nwork_queue_name: x\n", "'work_queue_name' is not known here: it belongs under work_pool"),
+        ("entrypoint: a.py:f\nschedules: {cron: x}\n", "deployment.yaml:2: schedules: a list is wanted, such as"),
+        ("entrypoint: a.py:f\nschedules:\n", "deployment.yaml:2: schedules: a list is wanted, such as [{cron"),
         ("entrypoint: [a\nname: b\n", "deployment.yaml:2: not valid YAML"),
         ("entrypoint: a\n\tname: b\n", "deployment.yaml:2: not valid YAML"),
         ("name: a\n", "deployment.yaml:1: give either an entrypoint or a command"),
@@ -150,3 +151,104 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadValue, match="not UTF-8"):
         deployment_file.read(tmp_path / "binary")
+
+
+SCHEDULED = "entrypoint: a.py:f\nschedules:\n  - {}\n"
+
+
+def schedule_of(folder: Path, text: str) -> ScheduleEntry:
+    [(_, entry)] = read(folder, SCHEDULED.replace("{}", text))
+    assert entry.schedules is not None
+    [found] = entry.schedules
+    return found
+
+
+def test_everything_that_a_schedule_says(tmp_path: Path) -> None:
+    found = schedule_of(
+        tmp_path,
+        "{interval: 1h30m, timezone: Europe/Berlin, anchor_date: '2026-01-31T09:00', active: false, "
+        "parameters: {a: 1}, catchup: all, overlap: cancel_running, jitter_seconds: 10, expires_seconds: PT5M}",
+    )
+    assert found.schedule == Schedule(
+        interval_s=5400.0,
+        timezone="Europe/Berlin",
+        anchor="2026-01-31T09:00",
+        is_active=False,
+        parameters={"a": 1},
+        catchup="all",
+        overlap="cancel_running",
+        jitter_s=10.0,
+        expires_s=300.0,
+    )
+    assert found.says_active
+
+
+@pytest.mark.parametrize(
+    ("text", "interval_s"), [("90", 90), ("1.5", 1.5), ("15m", 900), ("'90'", 90), ("PT15M", 900), ("1d", 86_400)]
+)
+def test_lengths(tmp_path: Path, text: str, interval_s: float) -> None:
+    found = schedule_of(tmp_path, f"{{interval: {text}}}")
+    assert found.schedule.interval_s == interval_s
+    assert not found.says_active
+    assert found.schedule.id == Schedule(interval_s=float(interval_s)).id, "however it is written, it is the same one"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2026-01-31", "2026-01-31"),
+        ("2026-01-31T09:00:00", "2026-01-31T09:00:00"),
+        ("2026-01-31 09:00:00", "2026-01-31T09:00:00"),
+        ("2026-01-31 09:00:00 +01:00", "2026-01-31T09:00:00+01:00"),
+        ("2026-01-31T09:00:00Z", "2026-01-31T09:00:00Z"),
+        ("'2026-01-31T09:00:00Z'", "2026-01-31T09:00:00Z"),
+    ],
+)
+def test_an_anchor_needs_no_quotes(tmp_path: Path, written: str, kept: str) -> None:
+    assert schedule_of(tmp_path, f"{{interval: 90, anchor_date: {written}}}").schedule.anchor == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{timezone: UTC}", "deployment.yaml:3: a schedule has exactly one of cron, interval and rrule, found none of"),
+        ("{cron: '0 4 * * *', interval: 90}", "deployment.yaml:3: a schedule has exactly one of cron, interval and"),
+        ("{cron: '0 25 * * *'}", "deployment.yaml:3: Schedule 'cron 0 25 * * * (UTC)' is not valid: the hour field"),
+        ("{cron: '0 4 * *'}", "a cron has 5 fields"),
+        ("{cron: '@daily'}", "write it as '0 0 * * *'"),
+        ("{cron: 5}", "deployment.yaml:3: schedules.0.cron: text is wanted, found 5: put it in quotes"),
+        ("{interval: 0}", "an interval is 1 s to"),
+        ("{interval: soon}", "deployment.yaml:3: interval: 'soon' is not a duration"),
+        ("{interval: true}", "schedules.0.interval: a number is wanted, found true"),
+        ("{rrule: 'FREQ=NEVER'}", "deployment.yaml:3: Schedule 'rrule FREQ=NEVER (UTC)' is not valid"),
+        ("{interval: 90, timezone: Europe/Berln}", "'Europe/Berln' is not known (did you mean 'Europe/Berlin'?)"),
+        ("{interval: 90, anchor_date: yesterday}", "the anchor 'yesterday' is not a time like 2026-01-31T09:00:00"),
+        ("{interval: 90, catchup: some}", "catchup is one of latest, all, none, not 'some'"),
+        ("{interval: 90, overlap: no}", "schedules.0.overlap: text is wanted, found false: put it in quotes"),
+        ("{interval: 90, active: 'no'}", 'schedules.0.active: true or false is wanted, found "no"'),
+        ("{interval: 90, jitter_seconds: -1}", "jitter_seconds is 0 to"),
+        ("{interval: 90, expires_seconds: 0}", "expires_seconds is more than 0"),
+        ("{interval: 90, parameters: [1]}", "schedules.0.parameters: a mapping is wanted, found [1]"),
+        ("{intervall: 90}", "deployment.yaml:3: 'intervall' is not known here (did you mean 'interval'?); known"),
+        ("{interval: 90, interval: 91}", "deployment.yaml:3: the key 'interval' stands here twice"),
+        ("{cron: * * * * *}", "deployment.yaml:3: not valid YAML"),
+        ("daily", 'deployment.yaml:3: schedules.0: a mapping is wanted, found "daily"'),
+    ],
+)  # fmt: skip
+def test_schedules_that_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(tmp_path, SCHEDULED.replace("{}", text))
+
+
+def test_every_schedule_with_a_fault_is_told(tmp_path: Path) -> None:
+    told = refused(tmp_path, SCHEDULED.replace("{}", "{cron: x}\n  - {interval: 90}\n  - {interval: 5x}"))
+    assert [line.split(": ")[0].strip() for line in told.splitlines()[1:]] == ["deployment.yaml:3", "deployment.yaml:5"]
+
+
+def test_no_schedules_and_none_said_are_different(tmp_path: Path) -> None:
+    assert read(tmp_path, "entrypoint: a.py:f\nschedules: []\n")[0][1].schedules == []
+    assert read(tmp_path, "entrypoint: a.py:f\n")[0][1].schedules is None
+
+
+def test_lengths_of_a_run_may_be_texts(tmp_path: Path) -> None:
+    [(_, entry)] = read(tmp_path, "entrypoint: a.py:f\nretry_delay_seconds: 1m30s\ntimeout_seconds: PT1H\n")
+    assert (entry.retry_delay_seconds, entry.timeout_seconds) == (90, 3600)
