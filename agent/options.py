@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dispatcher.models import Document
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -11,7 +13,8 @@ class Options:
 
     `query_s`: the longest time between two safety looks. `grace_s`: from SIGTERM to SIGKILL. `drain_timeout_s`: how
     long the first signal waits for running runs, None: for ever. `health`: host and port of the health check.
-    `allowed_env`: variables of this process's environment that a base job template may read.
+    `allowed_env`: variables of this process's environment that a base job template may read. `template`: of the pool,
+    if it has to be made; None: its type's own.
     """
 
     url: str
@@ -30,6 +33,7 @@ class Options:
     is_output_shown: bool = True
     health: tuple[str, int] | None = None
     allowed_env: tuple[str, ...] = ()
+    template: Document | None = None
 
     @property
     def selector(self) -> str:

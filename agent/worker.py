@@ -1,6 +1,7 @@
 """What a worker is: a typed consumer. It joins pools of its type only, and the type says how runs are executed.
 
-The type is the pool's unless it is given; a pool that does not exist is made when it is.
+The type is the pool's unless it is given; a pool that does not exist is made when it is. The base job template that may
+be given too is for this case alone: one that a pool has is changed by its operator, not by whichever worker starts.
 """
 
 from __future__ import annotations
@@ -48,12 +49,19 @@ async def opened(patience: Patience, options: Options) -> Pool:
     try:
         pool = await patience.run(lambda: pools.read(name))
     except PoolNotFound:
-        pool = await _made(patience, name, options.type)
+        pool = await _made(patience, name, options)
     if options.type is None:
         check(name, pool.type)
     elif pool.type != options.type:
         command = "agent start" if pool.type == "agent" else f"worker start --type {pool.type}"
         raise PoolTypeDiffers(pool=name, found=pool.type, wanted=options.type, command=command)
+    if options.template is not None and pool.template != options.template:
+        _log.warning(
+            "Work pool %s exists, so the base job template that was given is not used. To change the pool's: "
+            "dispatcher work-pool update %s --base-job-template FILE",
+            name,
+            name,
+        )
     return pool
 
 
@@ -64,15 +72,17 @@ async def told(patience: Patience, options: Options, me: Consumer) -> None:
     _warn_of_pauses(await patience.run(lambda: pools.read(me.pool)), options)
 
 
-async def _made(patience: Patience, name: str, type: str | None) -> Pool:
-    if type is None:
+async def _made(patience: Patience, name: str, options: Options) -> Pool:
+    wanted = options.type
+    if wanted is None:
         raise BadRequest(
             f"Work pool {name!r} does not exist, and no type was given to make it with. Make it with "
             f"`dispatcher work-pool create {name} --type process`, or let this worker make it: "
             f"`dispatcher worker start --pool {name} --type process`."
         )
-    if await patience.run(lambda: pools.ensure(name, type=type)):
-        _log.warning("Work pool %s did not exist and was made, type %s.", name, type)
+    if await patience.run(lambda: pools.ensure(name, type=wanted, template=options.template)):
+        whose = "the base job template that was given" if options.template else "its type's default template"
+        _log.warning("Work pool %s did not exist and was made, type %s, with %s.", name, wanted, whose)
     return await patience.run(lambda: pools.read(name))
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 
 from cli import render
-from cli.types import HOURS
+from cli.types import DURATION, HOURS
 from dispatcher.models import Pool, Queue, Run
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 PREVIEW_MOST = 100
 
 hours_option = click.option(
@@ -21,6 +23,31 @@ hours_option = click.option(
     metavar="N",
     help="How far to look ahead; what is late is always shown.",
 )
+
+
+def retention_options(command: Command) -> Command:
+    """`--retention`, `--retention-runs`; the command gets `keep_ms` and `keep_runs`, None: not given."""
+    command = click.option(
+        "--retention-runs",
+        "keep_runs",
+        type=int,
+        metavar="N",
+        help="Keep at most N finished runs of each final state, 100 or more.  [default for a new pool: 10000]",
+    )(command)
+    return click.option(
+        "--retention",
+        "keep_ms",
+        type=DURATION,
+        metavar="DURATION",
+        help="Keep finished runs so long, a minute or more.  [default for a new pool: 7d]",
+    )(command)
+
+
+def template_words(pool: Pool) -> str:
+    """Whose base job template a pool has, in words."""
+    if pool.template:
+        return "its own"
+    return "none: each deployment's infrastructure" if pool.type == "agent" else f"the default of type {pool.type}"
 
 
 def start_command(pool: Pool) -> str:

@@ -10,9 +10,19 @@ import click
 
 from cli import render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
-from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues, start_command
+from cli.pool_tables import (
+    PREVIEW_MOST,
+    common_details,
+    hours_option,
+    retention_options,
+    show_preview,
+    show_queues,
+    start_command,
+    template_words,
+)
+from cli.pool_template import get_default_base_job_template, template_from, template_option, warn_of_deployments
 from cli.types import DURATION
-from dispatcher.models.pools import DEFAULT_LEASE_MS
+from dispatcher.models.pools import DEFAULT_KEEP_MS, DEFAULT_KEEP_RUNS, DEFAULT_LEASE_MS
 from dispatcher.ops import pools, previews
 
 LONGEST_STOP_S = 40.0  # how long a deletion waits for consumers to stop what they run: their grace and more
@@ -26,6 +36,9 @@ def work_pool() -> None:
     Example:
       dispatcher work-pool create above-ground --limit 5
     """
+
+
+work_pool.add_command(get_default_base_job_template)
 
 
 @work_pool.command()
@@ -49,9 +62,20 @@ def work_pool() -> None:
     show_default=True,
     help="How long a silent consumer keeps its runs, 5s to 1h.",
 )
+@retention_options
+@template_option
 @output_option
 def create(
-    name: str, paused: bool, pool_type: str, limit: int | None, description: str, lease: int, output: str
+    name: str,
+    paused: bool,
+    pool_type: str,
+    limit: int | None,
+    description: str,
+    lease: int,
+    keep_ms: int | None,
+    keep_runs: int | None,
+    template_file: str | None,
+    output: str,
 ) -> None:
     """Make a work pool, with its queue `default`.
 
@@ -59,9 +83,21 @@ def create(
     Example:
       dispatcher work-pool create above-ground --type process --limit 5
     """
+    pool_type = pools.checked_type(pool_type)
+    template = template_from(template_file)
     with connected() as client:
         pool = client.run(
-            pools.create(name, type=pool_type, description=description, limit=limit, is_paused=paused, lease_ms=lease)
+            pools.create(
+                name,
+                type=pool_type,
+                description=description,
+                limit=limit,
+                is_paused=paused,
+                lease_ms=lease,
+                template=template,
+                keep_ms=DEFAULT_KEEP_MS if keep_ms is None else keep_ms,
+                keep_runs=DEFAULT_KEEP_RUNS if keep_runs is None else keep_runs,
+            )
         )
     if output == "json":
         render.document(pool.document())
@@ -136,6 +172,8 @@ def inspect(name: str, output: str) -> None:
             ("Type", pool.type),
             *common_details(pool),
             ("Lease", render.duration(pool.lease_ms)),
+            ("Retention", f"{render.duration(pool.keep_ms)}, {pool.keep_runs:,} runs of each final state"),
+            ("Base job template", template_words(pool)),
             ("Start a consumer", f"dispatcher {start_command(pool)}"),
         ]
     )
@@ -205,18 +243,48 @@ def resume(name: str, output: str) -> None:
 @click.option("--description", help="What it is for.")
 @click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
 @click.option("--lease", type=DURATION, help="How long a silent consumer keeps its runs, 5s to 1h.")
+@retention_options
+@template_option
 @output_option
-def update(name: str, description: str | None, limit: int | None, lease: int | None, output: str) -> None:
+def update(
+    name: str,
+    description: str | None,
+    limit: int | None,
+    lease: int | None,
+    keep_ms: int | None,
+    keep_runs: int | None,
+    template_file: str | None,
+    output: str,
+) -> None:
     """Change what is given, and nothing else.
+
+    Runs that begin from now on follow the new base job template, those that run already go on as they are.
 
     \b
     Example:
       dispatcher work-pool update above-ground --limit 10
+      dispatcher work-pool update above-ground --base-job-template template.json
     """
-    if description is None and limit is None and lease is None:
-        raise click.UsageError("Nothing to change: give --description, --limit or --lease.")
+    if all(given is None for given in (description, limit, lease, keep_ms, keep_runs, template_file)):
+        raise click.UsageError(
+            "Nothing to change: give --description, --limit, --lease, --retention, --retention-runs or "
+            "--base-job-template."
+        )
+    template = template_from(template_file)
     with connected() as client:
-        client.run(pools.update(name, description=description, limit=limit, lease_ms=lease))
+        client.run(
+            pools.update(
+                name,
+                description=description,
+                limit=limit,
+                lease_ms=lease,
+                template=template,
+                keep_ms=keep_ms,
+                keep_runs=keep_runs,
+            )
+        )
+        if template is not None:
+            warn_of_deployments(client, name)
         render.outcome(output, f"Work pool {name!r} is updated.", lambda: client.run(pools.read(name)).document())
 
 

@@ -8,6 +8,7 @@ import click
 
 from cli.consumers import Asked, greet, list_consumers, start_options, words
 from cli.context import output_option, session
+from cli.pool_template import template_from, template_option
 
 
 @click.group()
@@ -31,11 +32,13 @@ def worker() -> None:
     is_flag=True,
     help="Answer GET /health and GET /metrics on 127.0.0.1:8080 (settings healthcheck_host and healthcheck_port).",
 )
-def start(type_: str | None, has_health: bool, **given: Any) -> None:
+@template_option
+def start(type_: str | None, has_health: bool, template_file: str | None, **given: Any) -> None:
     """Start a worker; it works until a signal ends it.
 
     The first SIGINT or SIGTERM waits for running runs, the second stops them and gives them back.
-    With --type a pool that does not exist is made; a queue that does not exist always is.
+    With --type a pool that does not exist is made, with the base job template that is given, or the type's default; the
+    template of a pool that exists is left as it is. A queue that does not exist is always made.
 
     \b
     Example:
@@ -48,9 +51,12 @@ def start(type_: str | None, has_health: bool, **given: Any) -> None:
     from agent.options import Options
 
     program.check(asked.pool, type_, asked.queues, asked.name)
+    template = template_from(template_file)
     settings = session().settings
     health = (settings.healthcheck_host, settings.healthcheck_port) if has_health else None
-    options = Options(url=greet("worker", asked), type=type_, health=health, **words("worker", asked))
+    options = Options(
+        url=greet("worker", asked), type=type_, health=health, template=template, **words("worker", asked)
+    )
     with journal.kept():
         code = program.start(options)
     raise click.exceptions.Exit(code)

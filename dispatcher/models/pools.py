@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document
 from dispatcher.pool_types import POOL_TYPES as POOL_TYPES
+from dispatcher.pool_types import default_template
 
 DEFAULT_LEASE_MS = 30_000
 MIN_LEASE_MS, MAX_LEASE_MS = 5_000, 3_600_000
@@ -91,10 +92,15 @@ class Pool(_Gate):
     template: Document
     queues: tuple[Queue, ...]
 
+    @property
+    def base_job_template(self) -> Document:
+        """The pool's own template, or its type's default; `{}` for a type of another version."""
+        return self.template or (default_template(self.type) if self.type in POOL_TYPES else {})
+
     def document(self) -> Document:
         own = {
             "type": self.type,
-            "base_job_template": self.template,
+            "base_job_template": self.base_job_template,
             "lease_seconds": self.lease_ms / 1000,
             "retention_seconds": self.keep_ms / 1000,
             "retention_runs": self.keep_runs,

@@ -3,15 +3,16 @@
 import re
 
 import pytest
+import redis
 
 from dispatcher.client import Client
 from dispatcher.ops import pools
-from tests.cli.conftest import Submit
+from tests.cli.conftest import Submit, nothing_changes
 from tests.cli.project import Project
 
 FIELDS = {
     "id", "name", "type", "description", "is_paused", "note", "concurrency_limit", "slots_used", "status",
-    "base_job_template", "lease_seconds", "counts", "created", "updated",
+    "base_job_template", "lease_seconds", "retention_seconds", "retention_runs", "counts", "created", "updated",
 }  # fmt: skip
 
 
@@ -31,14 +32,54 @@ def test_create_tells_what_to_do_next(project: Project) -> None:
 def test_create_with_every_option(project: Project) -> None:
     pool = project.json(
         *("work-pool", "create", "below", "-t", "process", "-l", "0", "--paused", "--description", "Tubes"),
-        *("--lease", "1m"),
+        *("--lease", "1m", "--retention", "3d", "--retention-runs", "500"),
     )
     assert set(pool) == FIELDS
     assert pool == project.json("work-pool", "inspect", "below")
     assert (pool["type"], pool["description"], pool["lease_seconds"]) == ("process", "Tubes", 60)
+    assert (pool["retention_seconds"], pool["retention_runs"]) == (3 * 86_400, 500)
     assert (pool["concurrency_limit"], pool["is_paused"], pool["status"]) == (0, True, "paused")
     assert pool["counts"] == {"scheduled": 0, "late": 0, "pending": 0, "running": 0, "cancelling": 0}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", pool["created"])
+
+
+def test_inspect_shows_it_all(project: Project) -> None:
+    project.done("work-pool", "create", "below", "-t", "process", "-l", "0", "--paused", "--description", "Tubes")
+    shown = project.done("work-pool", "inspect", "below").stdout
+    facts = dict(re.findall(r"^([\w ]+): +(.*)$", shown, re.MULTILINE))
+    assert re.fullmatch(r"[0-9A-Z]{26}", facts.pop("ID"))
+    assert facts.pop("Created") == facts.pop("Updated")
+    assert facts == {
+        "Name": "below",
+        "Type": "process",
+        "Status": "paused",
+        "Concurrency limit": "0",
+        "Slots used": "0",
+        "Waiting": "0 (0 late)",
+        "Held": "0 pending, 0 running, 0 cancelling",
+        "Description": "Tubes",
+        "Lease": "30s",
+        "Retention": "7d, 10,000 runs of each final state",
+        "Base job template": "the default of type process",
+        "Start a consumer": "dispatcher worker start --pool below",
+    }
+    assert re.search(r"^default +1 +[0-9A-Z]{26} +- +0 +0$", shown, re.MULTILINE), "its queue"
+
+
+def test_what_is_paused_at_the_beginning_says_how_to_go_on(project: Project) -> None:
+    shown = project.done("work-pool", "create", "below", "--paused").stdout
+    assert "dispatcher work-pool resume below" in shown
+
+
+def test_ten_at_once_make_a_pool_once(project: Project) -> None:
+    commands = [project.start("work-pool", "create", "same", "--limit", str(number)) for number in range(10)]
+    answers = [(command.communicate("", timeout=60), command.returncode) for command in commands]
+    assert sorted(code for _, code in answers) == [0] + 9 * [1]
+    for (stdout, stderr), code in answers:
+        assert (stdout == "") is (code == 1)
+        assert ("exists already" in stderr) is (code == 1)
+    [winner] = [number for number, (_, code) in enumerate(answers) if code == 0]
+    assert [(pool["name"], pool["concurrency_limit"]) for pool in project.json("work-pool", "ls")] == [("same", winner)]
 
 
 def test_a_typed_pool_is_for_workers(project: Project) -> None:
@@ -104,6 +145,9 @@ def test_update_changes_only_what_is_given(project: Project, client: Client) -> 
     project.done("work-pool", "update", "p", "--description", "", "--lease", "2m")
     found = project.json("work-pool", "inspect", "p")
     assert (found["description"], found["concurrency_limit"], found["lease_seconds"]) == ("", 0, 120)
+    after = project.json("work-pool", "update", "p", "--retention", "1h", "--retention-runs", "100")
+    kept = {"retention_seconds": 3600, "retention_runs": 100, "updated": after["updated"]}
+    assert after == found | kept
     assert "Nothing to change" in project.refused("work-pool", "update", "p", code=2)
 
 
@@ -154,6 +198,16 @@ def test_preview_counts_the_window(project: Project, client: Client, submit: Sub
     assert [run["id"] for run in project.json("work-queue", "preview", "default", "-p", "p")] == [late, now, soon]
 
 
+def test_preview_only_reads(project: Project, client: Client, submit: Submit, server_connection: redis.Redis) -> None:
+    client.run(pools.create("p", limit=0, is_paused=True))
+    late = submit("p", start_at_ms=1_700_000_000_000)
+    project.done("work-pool", "preview", "p")  # by now what has come due is ready
+    with nothing_changes(server_connection):
+        assert [run["id"] for run in project.json("work-pool", "preview", "p", "--hours", "9")] == [late]
+        project.done("work-pool", "ls")
+        project.done("work-pool", "inspect", "p")
+
+
 def test_preview_says_when_there_is_more(project: Project, client: Client, submit: Submit) -> None:
     client.run(pools.create("p"))
     expected = [submit("p", delay_ms=1000 * number) for number in range(1, 103)]
@@ -168,3 +222,29 @@ def test_preview_says_when_there_is_more(project: Project, client: Client, submi
 def test_preview_of_an_odd_window(project: Project, client: Client, words: tuple[str, str]) -> None:
     client.run(pools.create("p"))
     project.refused("work-pool", "preview", "p", *words, code=2)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        ("create x --retention 5s", 1, "cannot be kept for 5 s only"),
+        ("create x --retention soon", 2, "is not a duration"),
+        ("create x --retention-runs 99", 1, "give 100 to 10000000"),
+        ("create x --retention-runs -1", 1, "give 100 to 10000000"),
+        ("create x --type docker", 1, "comes later: this version has agent, process"),
+        ("create x --base-job-template", 2, "requires an argument"),
+        ("update p --retention 0", 1, "give a minute or more"),
+        ("update p --retention-runs many", 2, "not a valid integer"),
+        ("update p --lease 2h", 1, "5 s to 1 h"),
+        ("update nope --base-job-template template.json", 1, "was not found"),
+        ("preview", 2, "Missing argument"),
+        ("set-concurrency-limit p", 2, "Missing argument"),
+    ],
+)
+def test_refused(
+    project: Project, client: Client, server_connection: redis.Redis, typed: str, code: int, said: str
+) -> None:
+    client.run(pools.create("p"))
+    project.write("template.json", "{}")
+    with nothing_changes(server_connection):
+        assert said in project.refused("work-pool", *typed.split(), code=code)
