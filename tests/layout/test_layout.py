@@ -32,6 +32,7 @@ CORE = (
     "dispatcher.settings",
     "dispatcher.profiles",
     "dispatcher.shortcut",
+    "dispatcher.address",
     "dispatcher.durations",
     "dispatcher.urls",
     "dispatcher.parameters",
@@ -46,7 +47,10 @@ DRIVERS = ("dispatcher.client", "dispatcher.aio")
 
 # First match counts. `x*` is x and everything below it.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "dispatcher": ("dispatcher.errors", "dispatcher.flows", "dispatcher.current", *DRIVERS),
+    "dispatcher": (
+        *("dispatcher.errors", "dispatcher.flows", "dispatcher.current", "dispatcher.models*", "dispatcher.states"),
+        *("dispatcher.requests", *DRIVERS),
+    ),
     "dispatcher.__main__": ("cli.main",),
     "dispatcher.errors": (),
     "dispatcher.ids": (),
@@ -106,8 +110,18 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.flows": ("dispatcher.errors", "dispatcher.keyspace"),
     "dispatcher.current": ("dispatcher.errors",),
     "dispatcher.signature": ("dispatcher", "dispatcher.errors", "dispatcher.models*"),
-    "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.urls"),
-    "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.client"),
+    "dispatcher.address": ("dispatcher.broker", "dispatcher.settings", "dispatcher.shortcut"),
+    "dispatcher.entrypoints": ("dispatcher.errors",),
+    "dispatcher.requests": (*BASE, "dispatcher.models*", "dispatcher.schemas", "dispatcher.templates"),
+    "dispatcher.submitting": (*CORE, "dispatcher.entrypoints", "dispatcher.requests", "dispatcher.signature"),
+    "dispatcher.binding": ("dispatcher.ops.broker_facts",),
+    "dispatcher.nouns": ("dispatcher.binding", "dispatcher.call", "dispatcher.models*", "dispatcher.ops*"),
+    "dispatcher.verbs": (
+        *("dispatcher.address", "dispatcher.binding", "dispatcher.nouns", "dispatcher.requests"),
+        *("dispatcher.submitting", "dispatcher.errors", "dispatcher.states", "dispatcher.ops*"),
+    ),
+    "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.urls", "dispatcher.verbs"),
+    "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.client", "dispatcher.verbs"),
     "dispatcher.upkeep*": (*CORE, "dispatcher.upkeep*"),
     # These two run beside or inside the user's code: the standard library alone, so that they start
     # in milliseconds and nothing of ours gets in the user's way.
@@ -309,6 +323,8 @@ def modules_after(code: str) -> set[str]:
         ["work-pool", "--help"],
         ["agent", "--help"],
         ["deploy", "--help"],
+        ["deployment", "schedule", "create", "--help"],
+        ["run", "--help"],
         ["config", "set", "--help"],
         ["profile", "inspect", "--help"],
     ],
