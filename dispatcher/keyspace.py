@@ -29,7 +29,7 @@ def pools() -> str:
 
 
 def deployments() -> str:
-    """Hash `flow/name` -> pool name: a directory of deployments, never used for a decision."""
+    """Hash `flow/name` -> pool name: a directory of deployments. While one moves, it says which pool's entry counts."""
     return f"{PREFIX}:deployments"
 
 
@@ -147,8 +147,9 @@ def wake(pool: str, consumer: str) -> str:
 def run(pool: str, run: str) -> str:
     """Hash: state, queue, deployment, name, due_ms, created_ms, and (once they differ from 0 or empty) priority, epoch,
     attempts, lost, releases, consumer, claimed_ms, started_ms, cancelling_ms, ended_ms, ended_epoch, pid,
-    message, exit_code, idempotency, crash_at, schedule, overlap, expires_ms, log_bytes; and while it moves to another
-    pool moving_to, nominal_ms and is_retry. Lives until the run is deleted or trimmed."""
+    message, exit_code, idempotency, crash_at, schedule, overlap, expires_ms (until it is started), log_bytes, moves
+    (to another pool); and while it moves moving_to, nominal_ms and is_retry. Lives until the run is deleted or
+    trimmed."""
     return _of(pool, f"run:{run}")
 
 
@@ -201,8 +202,8 @@ def events(pool: str) -> str:
 
 
 def schedule(pool: str, deployment: str, schedule: str) -> str:
-    """Hash: digest (of what its runs are made of), cursor_ms (the last time that was decided), and after a failure
-    fault and fault_ms. Lives as long as the schedule is active."""
+    """Hash: digest (of what its runs are made of; absent while its deployment moves), cursor_ms (the last time that was
+    decided), and after a failure fault and fault_ms. Lives as long as the schedule is active."""
     return _of(pool, f"schedule:{deployment}:{schedule}")
 
 
@@ -213,18 +214,25 @@ def schedule_runs(pool: str, deployment: str, schedule: str) -> str:
 
 def duties(pool: str) -> str:
     """Sorted set: what whoever looks next does for the pool; score = when, ms. `schedule:<deployment>:<id>` makes the
-    runs that come next, `move:<deployment>` takes waiting runs after a deployment that went to another pool."""
+    runs that come next, `move:<deployment>` takes waiting runs after a deployment that went to another pool, and
+    `requeue:<deployment>:<queue>` after one that left this queue."""
     return _of(pool, "duties")
 
 
 def expiring(pool: str) -> str:
-    """Sorted set: run that is cancelled unless it was started by then; score = when, ms. May hold some that were."""
+    """Sorted set: run that is cancelled unless it was started by then; score = when, ms."""
     return _of(pool, "expiring")
 
 
 def moving(pool: str) -> str:
     """Sorted set: waiting run on its way to another pool; score = since when, ms. Nobody can claim it."""
     return _of(pool, "moving")
+
+
+def moved(pool: str, run: str) -> str:
+    """String: how often a run that was here had moved when it went on or was removed; `refused`: it was to come, and is
+    not taken in any more by that move. Expires after a day."""
+    return _of(pool, f"moved:{run}")
 
 
 def deployment_set(pool: str) -> str:
@@ -238,6 +246,6 @@ KEYS = {
         pools, deployments, pool, state, queues, queue, ready, due, retry, slots, admissible, next, early, leases,
         consumers, consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_job, run_result,
         run_log, runs_by_start, runs_of, runs_finished, idempotency, events, schedule, schedule_runs, duties, expiring,
-        moving, deployment_set,
+        moving, moved, deployment_set,
     )
 }  # fmt: skip

@@ -1,6 +1,6 @@
 -- Fragment: how a run ends, and how what is kept of it goes.
 
--- Removes every key and index entry of a finished run.
+-- Removes every key and index entry of a run that is not held and not in a queue.
 local function erase(run)
   call('ZREM', finished_key(run.state), run.id)
   call('ZREM', BY_START, run.id)
@@ -11,6 +11,7 @@ local function erase(run)
     local key = base .. 'idempotency:' .. run.deployment .. ':' .. run.idempotency
     if call('GET', key) == run.id then call('DEL', key) end
   end
+  if run.moves > 0 then remember_move(run.id, run.moves) end
   call('UNLINK', run_key(run.id), run_key(run.id) .. ':input', run_key(run.id) .. ':job', run_key(run.id) .. ':result',
     run_key(run.id) .. ':log')
 end

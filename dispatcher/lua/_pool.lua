@@ -23,6 +23,7 @@ local function due_key(queue) return base .. 'queue:' .. queue .. ':due' end
 local function retry_key(queue) return base .. 'queue:' .. queue .. ':retry' end
 local function slots_key(queue) return base .. 'queue:' .. queue .. ':slots' end
 local function run_key(run) return base .. 'run:' .. run end
+local function moved_key(run) return base .. 'moved:' .. run end
 local function finished_key(state) return base .. 'runs:finished:' .. state end
 local function schedule_key(deployment, id) return base .. 'schedule:' .. deployment .. ':' .. id end
 local function consumer_key(consumer) return base .. 'consumer:' .. consumer end

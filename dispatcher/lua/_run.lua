@@ -12,7 +12,8 @@ end
 -- The run's fields, or nil; numbers are numbers.
 local function read_run(run)
   local found = call('HMGET', run_key(run), 'state', 'queue', 'due_ms', 'priority', 'epoch', 'consumer', 'lost',
-    'crash_at', 'ended_epoch', 'deployment', 'attempts', 'releases', 'idempotency', 'schedule', 'overlap', 'expires_ms')
+    'crash_at', 'ended_epoch', 'deployment', 'attempts', 'releases', 'idempotency', 'schedule', 'overlap', 'expires_ms',
+    'moves')
   if not found[1] then return nil end
   return {
     id = run, state = found[1], queue = found[2], due = tonumber(found[3]), priority = tonumber(found[4] or PRIORITY),
@@ -20,6 +21,7 @@ local function read_run(run)
     crash_at = tonumber(found[8] or MAX_LOST), ended_epoch = tonumber(found[9] or 0), deployment = found[10] or '',
     attempts = tonumber(found[11] or 0), releases = tonumber(found[12] or 0), idempotency = found[13] or '',
     schedule = found[14] or '', overlap = found[15] or '', expires = tonumber(found[16] or ''),
+    moves = tonumber(found[17] or 0),
   }
 end
 

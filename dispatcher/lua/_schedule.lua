@@ -5,6 +5,12 @@
 
 local AGAIN_MS = 1000 -- so soon a run that waits for an earlier one to be stopped is looked at again
 
+-- Whether the schedule has a run of this time that is not finished: it may have come with its deployment, or was claimed
+-- before the schedule was changed.
+local function is_made(deployment, id, nominal)
+  return call('ZCOUNT', schedule_key(deployment, id) .. ':runs', nominal, nominal) > 0
+end
+
 -- Whether a run whose time has come may become ready, as its schedule says about earlier runs that are not finished,
 -- those that wait for their next attempt too: `skip` cancels it; `cancel_running` cancels them, and lets it wait until
 -- they have ended.

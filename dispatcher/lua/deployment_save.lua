@@ -1,9 +1,10 @@
 #!lua
 -- Keeps a deployment and begins, goes on with or stops its schedules. One that is not named any more, or whose runs are
 -- made of something else (another digest), takes back its runs of the future.
+-- What stops takes back `all` its runs or `future` ones; or it is at `rest`, and keeps them and its cursor.
 -- Moves: none
 -- KEYS[1] pool: hash
--- ARGV[2] deployment; ARGV[3] deployment JSON; ARGV[4] duty or empty: a duty to be done at once
+-- ARGV[2] deployment; ARGV[3] deployment JSON; ARGV[4] duty or empty: what is left to do if the caller does not
 -- ARGV[5] version expected, or `any`
 -- ARGV[6...] per schedule: schedule, digest or empty: stop, cursor ms or empty: now, what to take back
 -- Returns: saved taken_back:int
@@ -23,8 +24,12 @@ pass_time()
 call('HSET', DEPLOYMENTS, deployment, ARGV[3])
 
 local function stop(id, which)
-  if which ~= 'none' then taken_back = taken_back + take_back(deployment, id, which == 'all') end
-  call('DEL', schedule_key(deployment, id))
+  if which == 'rest' then
+    call('HDEL', schedule_key(deployment, id), 'digest', 'fault', 'fault_ms')
+  else
+    taken_back = taken_back + take_back(deployment, id, which == 'all')
+    call('DEL', schedule_key(deployment, id))
+  end
   call('ZREM', DUTIES, 'schedule:' .. deployment .. ':' .. id)
 end
 
@@ -42,7 +47,7 @@ for place_at = 6, #ARGV, 4 do
   end
 end
 for id in pairs(gone) do stop(id, 'future') end
-if ARGV[4] ~= '' then call('ZADD', DUTIES, int(now), ARGV[4]) end
+if ARGV[4] ~= '' then call('ZADD', DUTIES, int(now + TAKEN_MS), ARGV[4]) end
 if ARGV[3] ~= before then event('deployment-saved', 'name', deployment) end
 settle(1)
 return { 'saved', taken_back }

@@ -1,9 +1,10 @@
 #!lua
 -- Takes waiting runs out of the pool, for another pool to adopt. What the other pool has adopted is forgotten; what it
--- has not stays here, in nobody's reach, until it has.
+-- has not stays here, in nobody's reach, until it has. Each going out has a number of its own, so that whoever is slow
+-- cannot speak of a later one.
 -- Moves: none
 -- KEYS[1] pool: hash
--- ARGV[2] deployment; ARGV[3] target pool; ARGV[4] number of adopted; ARGV[5...] adopted run; then run...
+-- ARGV[2] deployment; ARGV[3] target pool; ARGV[4] number of adopted; ARGV[5...] adopted run:moves; then run...
 -- Returns: moving run:list*
 -- Returns: NOPOOL
 -- Twice: answers the same
@@ -12,17 +13,23 @@ if not pool.exists then return { 'NOPOOL' } end
 pass_time()
 local deployment, last = ARGV[2], 4 + tonumber(ARGV[4])
 for place_at = 5, last do
-  local run = call('ZREM', MOVING, ARGV[place_at]) == 1 and read_run(ARGV[place_at])
-  if run then erase(run) end
+  local id, moves = string.match(ARGV[place_at], '^(%w+):(%d+)$')
+  local run = call('ZSCORE', MOVING, id) and read_run(id)
+  if run and run.moves == tonumber(moves) then
+    call('ZREM', MOVING, id)
+    erase(run)
+  end
 end
 for place_at = last + 1, #ARGV do
   local run = read_run(ARGV[place_at])
   if run and run.state == 'SCHEDULED' and not call('ZSCORE', MOVING, run.id) then
     call('HSET', run_key(run.id), 'moving_to', ARGV[3], 'is_retry', unplace(run) and run.attempts > 0 and 1 or 0)
+    call('HINCRBY', run_key(run.id), 'moves', 1)
     if run.schedule ~= '' then
-      local nominal = call('ZSCORE', schedule_key(run.deployment, run.schedule) .. ':runs', run.id)
-      call('HSET', run_key(run.id), 'nominal_ms', nominal or int(run.due))
-      call('ZREM', schedule_key(run.deployment, run.schedule) .. ':runs', run.id)
+      local key = schedule_key(run.deployment, run.schedule) .. ':runs'
+      local nominal = call('ZSCORE', key, run.id)
+      if nominal then call('HSET', run_key(run.id), 'nominal_ms', nominal) end -- else it was finished, and is retried
+      call('ZREM', key, run.id)
     end
     if run.expires then call('ZREM', EXPIRING, run.id) end
     call('ZADD', MOVING, int(now), run.id)

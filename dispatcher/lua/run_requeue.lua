@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
--- Moves waiting runs to another queue of the pool; those that wait no more are passed over. Those on
--- their way to another pool too, unless that pool is gone and they are to be put back.
+-- Moves waiting runs to another queue of the pool; those that wait no more, or are on their way to another pool, are
+-- passed over.
 -- Moves: none
 -- KEYS[1] pool: hash
--- ARGV[2] queue; ARGV[3] put back; ARGV[4...] run
+-- ARGV[2] queue; ARGV[3...] run
 -- Returns: requeued count:int
 -- Returns: NOPOOL
 -- Returns: NOQUEUE queue:str
@@ -13,13 +13,11 @@ if not pool.exists then return { 'NOPOOL' } end
 local queue, count = ARGV[2], 0
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE', queue } end
 pass_time()
-for place_at = 4, #ARGV do
+for place_at = 3, #ARGV do
   local run = read_run(ARGV[place_at])
-  local is_moving = call('ZSCORE', MOVING, ARGV[place_at])
-  local is_back = is_moving and ARGV[3] == '1'
-  if run and run.state == 'SCHEDULED' and (is_back or (not is_moving and run.queue ~= queue)) then
-    if is_back then call('ZREM', MOVING, run.id) end
-    local is_retry = unplace(run) or (is_back and call('HGET', run_key(run.id), 'is_retry') == '1')
+  local is_waiting = run and run.state == 'SCHEDULED' and not call('ZSCORE', MOVING, run.id)
+  if is_waiting and run.queue ~= queue then
+    local is_retry = unplace(run)
     run.queue = queue
     place(run, run.due, is_retry)
     run_event('moved', run.id, queue, 'SCHEDULED', '', run.epoch)

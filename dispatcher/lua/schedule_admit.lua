@@ -22,8 +22,7 @@ pass_time()
 local count, duty = 0, 'schedule:' .. deployment .. ':' .. schedule
 for place_at = 11, #ARGV, 6 do
   local id, nominal = ARGV[place_at], ARGV[place_at + 2]
-  -- claimed before the schedule was changed, it stands there already
-  if call('ZCOUNT', schedule_key(deployment, schedule) .. ':runs', nominal, nominal) == 0 and call('EXISTS', run_key(id)) == 0 then
+  if not is_made(deployment, schedule, nominal) and call('EXISTS', run_key(id)) == 0 then
     submit({ id = id, name = ARGV[place_at + 1], queue = ARGV[9], priority = PRIORITY,
       deployment = deployment, key = '', schedule = schedule, nominal = tonumber(nominal), overlap = ARGV[10],
       expires = tonumber(ARGV[place_at + 4]) }, tonumber(ARGV[place_at + 3]), ARGV[place_at + 5])

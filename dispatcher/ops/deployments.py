@@ -9,7 +9,8 @@ one.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from dispatcher import keyspace, parameters
@@ -19,6 +20,7 @@ from dispatcher.errors import (
     BadValue,
     DeploymentChanged,
     DeploymentNotFound,
+    PoolNotFound,
     ScheduleExists,
     ScheduleNotFound,
 )
@@ -76,62 +78,120 @@ def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
         raise DeploymentChanged(deployment=deployment.name)
     deployment = replace(deployment, version=new_id())
     made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
-    cursors: dict[str, int] = {}
-    is_moving = before is not None and before.pool != deployment.pool
-    if before is not None and is_moving:
-        cursors = yield from _halted(before, deployment)
-    taken_back = yield from _save(deployment, ANY if is_moving else over, cursors)
-    yield from Call("HSET", (keyspace.deployments(),), (deployment.name, deployment.pool), optional)
-    moved = 0
-    if before is not None and is_moving:
-        moved = yield from moves.move(before.pool, deployment.name, deployment.pool, deployment.queue)
-        yield from _delete(before)
-    elif before is not None and before.queue != deployment.queue:
-        moved = yield from moves.requeue(deployment.pool, deployment.name, before=before.queue, after=deployment.queue)
+    moved, left = 0, ""
+    if before is None:
+        yield from _listed(deployment)
+        taken_back = yield from _save(deployment, over)
+    elif before.pool != deployment.pool:
+        try:
+            taken_back, moved = yield from _moved(before, deployment)
+        except DeploymentChanged:
+            if over != ANY:
+                raise
+            return (yield from save(deployment))
+    else:
+        left = "" if before.queue == deployment.queue else before.queue
+        taken_back = yield from _save(deployment, over, duty=moves.queue_duty(deployment.name, left) if left else "")
+    if left:
+        moved = yield from moves.requeue(deployment.pool, deployment.name, before=left, after=deployment.queue)
     active = [(deployment.name, one.id) for one in deployment.schedules if schedules.digest(deployment, one)]
     scheduled = (yield from schedules.expand(deployment.pool, active)) if active else 0
     return Saved(made_queue, moved, taken_back, scheduled)
 
 
 def _kept(name: str) -> Flow[Deployment | None]:
+    """The deployment of that full name, where the directory says that it is."""
+    pool = yield from pool_of(name)
+    return (yield from _in_pool(pool, name)) if pool else None
+
+
+def _in_pool(pool: str, name: str) -> Call[Deployment | None]:
+    """What the pool keeps by that name, even if the deployment is in another one by now."""
+    key = keyspace.deployment_set(pool)
+    return Call("HGET", (key,), (name,), lambda reply: deployment_from(name, pool, reply) if reply else None)
+
+
+def _listed(deployment: Deployment) -> Call[None]:
+    return Call("HSET", (keyspace.deployments(),), (deployment.name, deployment.pool), optional)
+
+
+def _moved(before: Deployment, after: Deployment) -> Flow[tuple[int, int]]:
+    """Makes a deployment another one, in another pool; returns how many waiting runs were taken back, and went along.
+
+    It is kept there with its schedules at rest; then the directory names that pool, which decides it; and what is then
+    left to do anybody can, should this process end: the old pool has the duty. Raises `DeploymentChanged`.
+    """
+    yield from _save(before, before.version, duty=moves.duty(before.name))
+    resting: list[Arg] = [word for one in after.schedules for word in (one.id, "", "", "rest")]
+    yield from _stored_call(after, ANY, "", resting)
+    yield from _listed(after)
     try:
-        return (yield from read(name))
-    except DeploymentNotFound:
-        return None
+        return (yield from settle(before.pool, before.name))
+    except PoolNotFound as error:
+        if error.facts.get("pool") != before.pool:
+            raise
+        return 0, 0  # it was deleted meanwhile, with its runs
 
 
-def _halted(before: Deployment, after: Deployment) -> Flow[dict[str, int]]:
-    """Stops the schedules where the deployment was, so that at no time two pools make their runs, and sees to it that
-    the move is finished whatever happens to its caller. Returns how far the schedules that go on had come."""
-    same = {one.id for one in after.schedules if schedules.digest(after, one)}
-    same &= {one.id for one in before.schedules if _is_same(before, after, one)}
-    pairs = [(before.name, one.id) for one in before.schedules]
-    found = yield from schedules.progress(before.pool, pairs)
-    cursors = {
-        pair[1]: progress.cursor_ms
-        for pair, progress in zip(pairs, found, strict=True)
-        if pair[1] in same and progress.digest
-    }
+def settle(pool: str, name: str) -> Flow[tuple[int, int]]:
+    """Does what is left to do in this pool of a deployment that is somewhere else, or gone: its schedules go on where
+    it is, and its waiting runs go there. Returns how many of them were taken back, and went.
+
+    For whoever has the duty `move:` too, and for a pool whose schedules fire although the deployment went away.
+    """
+    for _ in range(TRIES):
+        try:
+            found = yield from _settled(pool, name)
+        except DeploymentChanged:  # meanwhile, here or where it is: look again
+            continue
+        yield from moves.done(pool, moves.duty(name))
+        return found
+    raise DeploymentChanged(deployment=name)
+
+
+def _settled(pool: str, name: str) -> Flow[tuple[int, int]]:
+    goal = yield from pool_of(name)
+    here = yield from _in_pool(pool, name)
+    there = (yield from _in_pool(goal, name)) if goal and goal != pool else None
+    if there is None:
+        if here is not None and not goal:
+            yield from _delete(here)
+        home = here.queue if here is not None and goal else ""
+        return 0, (yield from moves.put_back(pool, name, home))
+    taken_back, cursors = (yield from _halted(here, there)) if here is not None else (0, {})
+    yield from _save(there, there.version, cursors)
+    moved = yield from moves.move(pool, name, there.pool, there.queue)
+    if here is not None:
+        yield from _delete(here)
+    if (yield from pool_of(name)) != there.pool:  # what has gone there is to go on
+        yield from settle(there.pool, name)
+    return taken_back, moved
+
+
+def _halted(before: Deployment, after: Deployment) -> Flow[tuple[int, dict[str, int]]]:
+    """Stops the schedules where the deployment was, so that at no time two pools make their runs. Returns how many runs
+    were taken back, and how far the schedules that go on as they were had come."""
+    digests = {one.id: schedules.digest(after, one) for one in after.schedules}
+    same = {one.id for one in before.schedules if digests.get(one.id, "") == schedules.digest(before, one) != ""}
     stopping: list[Arg] = []
-    for _, schedule_id in pairs:
-        stopping += [schedule_id, "", "", "none" if schedule_id in cursors else "future"]
-    yield from _stored_call(before, ANY, moves.duty(before.name), stopping)
-    return cursors
+    for one in before.schedules:
+        what = "rest" if one.id in same else "future" if digests.get(one.id, "future") else "all"
+        stopping += [one.id, "", "", what]
+    taken_back = yield from _stored_call(before, before.version, "", stopping)
+    pairs = [(before.name, schedule_id) for schedule_id in sorted(same)]
+    found = (yield from schedules.progress(before.pool, pairs)) if pairs else []
+    return taken_back, {pair[1]: row.cursor_ms for pair, row in zip(pairs, found, strict=True) if row.cursor_ms}
 
 
-def _is_same(before: Deployment, after: Deployment, schedule: Schedule) -> bool:
-    known = next((one for one in before.schedules if one.id == schedule.id), None)
-    return known is not None and schedules.digest(before, known) == schedules.digest(after, schedule)
-
-
-def _save(deployment: Deployment, over: str, cursors: dict[str, int]) -> Call[int]:
-    """Returns how many waiting runs of its schedules were taken back."""
+def _save(deployment: Deployment, over: str, cursors: Mapping[str, int] | None = None, *, duty: str = "") -> Call[int]:
+    """Returns how many waiting runs of its schedules were taken back. `cursors`: how far schedules have come that are
+    not here yet."""
     args: list[Arg] = []
     for schedule in deployment.schedules:
-        cursor: Arg = cursors.get(schedule.id, "")
+        cursor: Arg = (cursors or {}).get(schedule.id, "")
         # What is paused makes no runs, and those that it made are not to begin either.
         args += [schedule.id, schedules.digest(deployment, schedule), cursor, "all"]
-    return _stored_call(deployment, over, "", args)
+    return _stored_call(deployment, over, duty, args)
 
 
 def _stored_call(deployment: Deployment, over: str, duty: str, args: list[Arg]) -> Call[int]:
@@ -145,9 +205,10 @@ def _stored_call(deployment: Deployment, over: str, duty: str, args: list[Arg]) 
 
 
 def _delete(deployment: Deployment) -> Call[int]:
-    decode = expect("deleted", pool=deployment.pool)
-    key = keyspace.pool(deployment.pool)
-    return Call("deployment_delete", (key,), (deployment.name,), lambda reply: int(decode(reply)[0]))
+    """Raises `DeploymentChanged` when the pool keeps another version by now."""
+    decode = expect("deleted", pool=deployment.pool, deployment=deployment.name)
+    args = (deployment.name, deployment.version)
+    return Call("deployment_delete", (keyspace.pool(deployment.pool),), args, lambda reply: int(decode(reply)[0]))
 
 
 def _stored(deployment: Deployment) -> str:
@@ -179,11 +240,10 @@ def read(name: str) -> Flow[Deployment]:
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
     full = yield from full_name(name)
-    pool = yield from pool_of(full)
-    text = (yield from Call("HGET", (keyspace.deployment_set(pool),), (full,), lambda reply: reply)) if pool else None
-    if pool is None or text is None:
+    found = yield from _kept(full)
+    if found is None:
         raise DeploymentNotFound(deployment=name)
-    return deployment_from(full, pool, text)
+    return found
 
 
 def full_name(name: str) -> Flow[str]:
@@ -219,9 +279,17 @@ def delete(name: str) -> Flow[int]:
     """Removes the deployment; its schedules take back their runs of the future: returns how many. Other runs that were
     submitted already are kept and go on. Raises as `read`."""
     deployment = yield from read(name)
-    taken_back = yield from _delete(deployment)
-    yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
-    return taken_back
+    taken_back = 0
+    for _ in range(TRIES):
+        with suppress(DeploymentChanged):  # then it is there again, or another one
+            taken_back += yield from _delete(deployment)
+            if (yield from pool_of(deployment.name)) == deployment.pool:
+                yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
+        found = yield from _kept(deployment.name)
+        if found is None:
+            return taken_back
+        deployment = found
+    raise DeploymentChanged(deployment=name)
 
 
 def change(name: str, changed: Callable[[Deployment], Deployment]) -> Flow[Saved]:

@@ -3,17 +3,21 @@
 Within a pool one script moves them. Between pools, whose keys may lie on different servers of a cluster, a run is
 taken out of reach first, then adopted by the other pool, then forgotten by the first: at no time can both hand it out,
 and what a crash leaves in between is finished by whoever gets the duty `move:<deployment>`.
+
+Each going out has a number, and the pool that the run was to come to decides of each once: it adopted the run, or
+refused it. So any number of processes may do this at the same time, stop, and go on late.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import PoolBeingDeleted, PoolNotFound
-from dispatcher.models import DEFAULT_QUEUE
 from dispatcher.ops import queues, runs
 from dispatcher.ops.reading import fields, optional
 from dispatcher.states import State
@@ -25,19 +29,29 @@ def duty(deployment: str) -> str:
     return f"move:{deployment}"
 
 
+def queue_duty(deployment: str, before: str) -> str:
+    return f"requeue:{deployment}:{before}"
+
+
 def requeue(pool: str, deployment: str, *, before: str, after: str) -> Flow[int]:
     """Moves the waiting runs of the deployment from its queue before to the one after; returns how many."""
-    ids = yield from waiting(pool, deployment, queue=before)
     count = 0
-    for start in range(0, len(ids), BATCH):
-        count += yield from _requeued(pool, after, ids[start : start + BATCH])
+    if before != after:
+        yield from queues.ensure(pool, after)
+        ids = yield from waiting(pool, deployment, queue=before)
+        for start in range(0, len(ids), BATCH):
+            count += yield from _requeued(pool, after, ids[start : start + BATCH])
+    yield from done(pool, queue_duty(deployment, before))
     return count
 
 
-def _requeued(pool: str, queue: str, ids: list[str], *, put_back: bool = False) -> Call[int]:
+def _requeued(pool: str, queue: str, ids: list[str]) -> Call[int]:
     decode = expect("requeued", pool=pool, queue=queue)
-    args: tuple[Arg, ...] = (queue, int(put_back), *ids)
-    return Call("run_requeue", (keyspace.pool(pool),), args, lambda reply: int(decode(reply)[0]))
+    return Call("run_requeue", (keyspace.pool(pool),), (queue, *ids), lambda reply: int(decode(reply)[0]))
+
+
+def done(pool: str, duty: str) -> Call[None]:
+    return Call("ZREM", (keyspace.duties(pool),), (duty,), optional)
 
 
 def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
@@ -54,78 +68,121 @@ def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
         start += BATCH
 
 
-def move(pool: str, deployment: str, target: str | None, queue: str = DEFAULT_QUEUE) -> Flow[int]:
-    """Moves the waiting runs of the deployment to the queue of another pool; returns how many. To be called again
-    after a crash, with the pool that the deployment has by then; None: it has none or this one."""
-    ids = (yield from waiting(pool, deployment)) if target else []
-    adopted: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Leaving:
+    """A run that is on its way out of its pool, for the time that `moves` says."""
+
+    id: str
+    moves: int
+    goal: str
+    flat: list[str]
+    input: str
+    has_log: bool
+
+    @staticmethod
+    def read(row: list[Any]) -> _Leaving:
+        of = fields(row[1])
+        return _Leaving(row[0], int(of["moves"]), of["moving_to"], row[1], row[2], bool(int(of.get("log_bytes", 0))))
+
+
+def move(pool: str, deployment: str, target: str, queue: str) -> Flow[int]:
+    """Moves the waiting runs of the deployment to the queue of another pool; returns how many. Those that were on their
+    way to yet another one go there too. When the target is gone they wait where they were."""
+    ids = yield from waiting(pool, deployment)
+    gone: list[_Leaving] = []
     count = 0
     while True:
         batch, ids = ids[:BATCH], ids[BATCH:]
-        rows = yield from _step(pool, deployment, target or pool, adopted, batch)
-        if not rows and not ids:
+        leaving = yield from _step(pool, deployment, target, gone, batch)
+        if not leaving and not ids:
             break
-        adopted = []
-        for goal in sorted({fields(flat)["moving_to"] for _, flat, _ in rows}):
-            here = [row for row in rows if fields(row[1])["moving_to"] == goal]
-            taken = (yield from _adopted(pool, goal, queue, here)) if goal == target else None
-            if taken is None:  # that pool went away, or the deployment went elsewhere since
-                taken = yield from _arrived(goal, [row[0] for row in here])
-                back = [row[0] for row in here if row[0] not in taken]
-                yield from _requeued(pool, DEFAULT_QUEUE, back, put_back=True)
-                ids += back if target and goal != target else []
-            adopted += taken
-        count += len(adopted)
-    yield from Call("ZREM", (keyspace.duties(pool),), (duty(deployment),), optional)
+        to_target = [run for run in leaving if run.goal == target]
+        gone, back = yield from _adopted(pool, target, queue, to_target)
+        count += len(gone)
+        if back:  # the target is gone, or somebody decided otherwise: who leads the deployment elsewhere has them
+            ids = []
+        for goal, arrived, refused in (yield from _decided([run for run in leaving if run.goal != target])):
+            gone += arrived
+            back += refused
+            ids += [run.id for run in refused if goal != target]
+        yield from _returned(pool, "", back)
     return count
 
 
-def _arrived(pool: str, ids: list[str]) -> Flow[list[str]]:
-    """Those of the runs that this pool has adopted already."""
+def put_back(pool: str, deployment: str, queue: str) -> Flow[int]:
+    """Lets what was on its way out of the pool, and did not arrive, wait here again: in this queue, or empty: where it
+    was. Returns how many."""
+    gone: list[_Leaving] = []
+    count = 0
+    while leaving := (yield from _step(pool, deployment, pool, gone, [])):
+        gone = []
+        for _, arrived, refused in (yield from _decided(leaving)):
+            gone += arrived
+            count += yield from _returned(pool, queue, refused)
+    return count
+
+
+def _step(pool: str, deployment: str, target: str, gone: Sequence[_Leaving], batch: list[str]) -> Call[list[_Leaving]]:
+    words = [f"{run.id}:{run.moves}" for run in gone]
+    args: tuple[Arg, ...] = (deployment, target, len(words), *words, *batch)
+    decode = expect("moving", pool=pool)
+    return Call("run_move", (keyspace.pool(pool),), args, lambda reply: [_Leaving.read(row) for row in decode(reply)])
+
+
+def _adopted(
+    pool: str, target: str, queue: str, leaving: Sequence[_Leaving]
+) -> Flow[tuple[list[_Leaving], list[_Leaving]]]:
+    """The runs that the target has now, and those that it does not take. One with a log goes alone: it may be large."""
+    parts = [[run] for run in leaving if run.has_log]
+    if plain := [run for run in leaving if not run.has_log]:
+        parts.append(plain)
+    refused: set[str] = set()
     try:
-        found = yield from runs.read_many(pool, ids, is_whole=False)
-    except PoolNotFound:
-        return []
-    return [run.id for run in found]
-
-
-def _step(pool: str, deployment: str, target: str, adopted: list[str], batch: list[str]) -> Call[list[Any]]:
-    args: tuple[Arg, ...] = (deployment, target, len(adopted), *adopted, *batch)
-    return Call("run_move", (keyspace.pool(pool),), args, expect("moving", pool=pool))
-
-
-def _adopted(pool: str, target: str, queue: str, rows: list[Any]) -> Flow[list[str] | None]:
-    """Ids of the runs, which the target has now; None: there is no such pool any more."""
-    args: list[Arg] = [queue]
-    for run, flat, run_input in rows:
-        if int(fields(flat).get("log_bytes", 0)):
-            yield from _copy_log(pool, target, run)
-        args += [run, json.dumps(flat), run_input]
-    decode = expect("adopted", pool=target)
-    call = Call("run_adopt", (keyspace.pool(target),), tuple(args), decode)
-    try:
-        yield from queues.ensure(target, queue)
-        yield from call
+        if parts:
+            yield from queues.ensure(target, queue)
+        for part in parts:
+            args: list[Arg] = [queue]
+            for run in part:
+                log = json.dumps((yield from _log(pool, run.id))) if run.has_log else ""
+                args += [run.id, json.dumps(run.flat), run.input, log]
+            decode = expect("adopted", pool=target, queue=queue)
+            refused |= set((yield from Call("run_adopt", (keyspace.pool(target),), tuple(args), decode)))
     except (PoolNotFound, PoolBeingDeleted):
-        return None
-    return [row[0] for row in rows]
+        decided = yield from _decided(leaving)
+        return [run for _, arrived, _ in decided for run in arrived], [run for *_, back in decided for run in back]
+    return [run for run in leaving if run.id not in refused], [run for run in leaving if run.id in refused]
 
 
-def _copy_log(pool: str, target: str, run: str) -> Flow[None]:
-    """Of a run that waits for its retry. Entry ids stay, so copying it again changes nothing."""
+def _log(pool: str, run: str) -> Flow[list[Arg]]:
+    """The log of a run that waits for its retry: entry, ms and text of each line, in one list."""
+    found: list[Arg] = []
     after = "-"
     while lines := (yield from runs.logs(pool, run, after=after)):
-        for entry, line in lines:
-            yield from _log_line(keyspace.run_log(target, run), entry, line.at_ms, line.text)
+        found += [word for entry, line in lines for word in (entry, line.at_ms, line.text)]
         after = lines[-1][0]
+    return found
 
 
-def _log_line(key: str, entry: str, at_ms: int, text: str) -> Flow[None]:
-    last = yield from Call("XREVRANGE", (key,), ("+", "-", "COUNT", 1), lambda reply: reply[0][0] if reply else "0-0")
-    if _order(last) < _order(entry):
-        yield from Call("XADD", (key,), (entry, "ms", at_ms, "line", text), optional)
+def _decided(leaving: Sequence[_Leaving]) -> Flow[list[tuple[str, list[_Leaving], list[_Leaving]]]]:
+    """Of each pool that runs were to go to: the runs that have arrived there, and those that cannot any more."""
+    found = []
+    for goal in sorted({run.goal for run in leaving}):
+        here = [run for run in leaving if run.goal == goal]
+        args = [word for run in here for word in (run.id, run.moves)]
+        decode = expect("decided", pool=goal)
+        try:
+            refused = set((yield from Call("run_refuse", (keyspace.pool(goal),), tuple(args), decode)))
+        except PoolNotFound:
+            refused = {run.id for run in here}
+        arrived = [run for run in here if run.id not in refused]
+        found.append((goal, arrived, [run for run in here if run.id in refused]))
+    return found
 
 
-def _order(entry: str) -> tuple[int, int]:
-    ms, _, sequence = entry.partition("-")
-    return int(ms), int(sequence)
+def _returned(pool: str, queue: str, back: Sequence[_Leaving]) -> Flow[int]:
+    if not back:
+        return 0
+    args = [word for run in back for word in (run.id, run.moves)]
+    decode = expect("returned", pool=pool)
+    call = Call("run_return", (keyspace.pool(pool),), (queue, *args), lambda reply: int(decode(reply)[0]))
+    return (yield from call)

@@ -1,4 +1,5 @@
-"""Duties of a pool, as scripts hand them out: `schedule:<deployment>:<id>` and `move:<deployment>`."""
+"""Duties of a pool, as scripts hand them out: `schedule:<deployment>:<id>`, `move:<deployment>` and
+`requeue:<deployment>:<queue>`."""
 
 from __future__ import annotations
 
@@ -16,16 +17,27 @@ def perform(pool: str, duties: Sequence[str]) -> Flow[int]:
     """
     words = [duty.split(":") for duty in duties]
     pairs = [(of[1], of[2]) for of in words if of[0] == "schedule"]
-    count = (yield from schedules.expand(pool, pairs)) if pairs else 0
+    moving = {of[1] for of in words if of[0] == "move"}
+    for name in sorted({name for name, _ in pairs} - moving):
+        goal = yield from deployments.pool_of(name)
+        if goal not in (None, pool):  # it went there, and who led it did not come to its end
+            moving.add(name)
+    count = 0
+    for name in sorted(moving):
+        count += (yield from deployments.settle(pool, name))[1]
+    staying = [pair for pair in pairs if pair[0] not in moving]
+    if staying:
+        count += yield from schedules.expand(pool, staying)
     for of in words:
-        if of[0] == "move":
-            count += yield from _moved(pool, of[1])
+        if of[0] == "requeue":
+            count += yield from _requeued(pool, of[1], of[2])
     return count
 
 
-def _moved(pool: str, name: str) -> Flow[int]:
+def _requeued(pool: str, name: str, before: str) -> Flow[int]:
     try:
         deployment = yield from deployments.read(name)
     except DeploymentNotFound:
-        return (yield from moves.move(pool, name, None))
-    return (yield from moves.move(pool, name, None if deployment.pool == pool else deployment.pool, deployment.queue))
+        deployment = None
+    after = deployment.queue if deployment and deployment.pool == pool else before
+    return (yield from moves.requeue(pool, name, before=before, after=after))

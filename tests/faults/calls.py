@@ -186,4 +186,10 @@ def put_back_runs(scene: Scene) -> Call[Any]:
     flow = moving(scene)
     scene.run(of_flow(flow, scene, "run_move"))
     scene.run(pools.delete("target"))
-    return of_flow(moves.move(POOL, NAME, None), scene, "run_requeue")
+    return of_flow(moves.put_back(POOL, NAME, ""), scene, "run_return")
+
+
+def refused_runs(scene: Scene) -> Call[Any]:
+    """Runs that were to come to a pool, whose deployment went elsewhere since."""
+    scene.run(of_flow(moving(scene), scene, "run_move"))
+    return of_flow(moves.put_back(POOL, NAME, ""), scene, "run_refuse")

@@ -106,9 +106,10 @@ CASES = [
     Case("pool_duties", calls.found_duties, ([], 5000)),
     Case("run_move", lambda scene: calls.of_flow(calls.moving(scene), scene, "run_move")),
     Case("run_move", calls.moved_on),
-    Case("run_adopt", lambda scene: calls.of_flow(calls.moving(scene), scene, "run_adopt"), [0]),
+    Case("run_adopt", lambda scene: calls.of_flow(calls.moving(scene), scene, "run_adopt"), []),
     Case("run_requeue", calls.requeued_runs, 0),
-    Case("run_requeue", calls.put_back_runs, 0),
+    Case("run_return", calls.put_back_runs, 0),
+    Case("run_refuse", calls.refused_runs),
     Case("consumer_read", calls.in_busy(lambda _: consumers.list_all(POOL))),
 ]
 
