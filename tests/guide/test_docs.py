@@ -3,8 +3,8 @@
 Every fenced `bash` block is run, page by page, in a fresh folder with a copy of `examples/`, an empty broker and a
 DISPATCHER_HOME of its own. Each line has to end with exit code 0, or with N where it ends in a comment `# exit N`. What
 was started with `&` runs on; when the page is done it gets SIGTERM and has to end with 0. A `python` or `yaml` block
-whose first line is a comment with a file name is that file. What is not to be run, output above all, is a `text` block;
-there is no other kind.
+whose first line is a comment with a file name is that file; a `json` block has the name beside its kind. What is not to
+be run, output above all, is a `text` block; there is no other kind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import click
 import pytest
@@ -29,7 +29,7 @@ from dispatcher import broker
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
 PATIENCE_S = 60
-FILES = ("python", "yaml")
+FILES = ("python", "yaml", "json")
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,29 @@ class Block:
     language: str
     line: int  # of its first line of content, from 1
     lines: tuple[str, ...]
+    beside: str  # what stands behind the language
 
     @property
     def file(self) -> str | None:
-        """The name in its first line, when it is to be written."""
+        """The name that it says, when it is to be written."""
+        if self.language == "json":  # which has no comments
+            return self.beside or None
         found = re.fullmatch(r"# ([\w./-]+\.\w+)", self.lines[0]) if self.language in FILES and self.lines else None
         return found[1] if found else None
 
 
 def blocks(page: str) -> Iterator[Block]:
     language: str | None = None
+    beside = ""
     start, held = 0, list[str]()
     for number, line in enumerate(page.splitlines(), 1):
         if not line.startswith("```"):
             held.append(line)
         elif language is None:
-            language, start, held = line[3:], number + 1, []
+            language, _, beside = line[3:].partition(" ")
+            start, held = number + 1, []
         else:
-            yield Block(language, start, tuple(held))
+            yield Block(language, start, tuple(held), beside)
             language = None
     assert language is None, f"the block at line {start} does not end"
 
@@ -66,6 +71,7 @@ def script(name: str, found: list[Block]) -> str:
         if block.file is not None:
             end = "END-OF-FILE"
             parts += [
+                f"mkdir -p {PurePath(block.file).parent}",
                 f"cat > {block.file} <<'{end}' || fail {quoted(f'{name}: {block.file} cannot be written')}",
                 *block.lines,
                 end,
@@ -144,7 +150,7 @@ def test_blocks_are_of_a_known_kind(name: str) -> None:
     kinds = {block.language for block in blocks(PAGES[name])}
     assert kinds <= {"bash", "text", *FILES}
     nameless = [block.line for block in blocks(PAGES[name]) if block.language in FILES and block.file is None]
-    assert nameless == [], "a block of a file begins with its name as a comment"
+    assert nameless == [], "a block of a file says its name"
 
 
 @pytest.mark.parametrize("name", PAGES)
