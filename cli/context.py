@@ -70,11 +70,9 @@ class Session:
     @cached_property
     def url(self) -> str:
         """The URL to connect to; starts the embedded broker when none is named. Not yet checked or connected."""
-        if self.is_embedded:
-            from dispatcher import broker
+        from dispatcher import address
 
-            return broker.ensure(broker.default_data_folder())
-        return self.settings.url_with_tls(self.settings.redis_url)
+        return address.of(self.settings)
 
     @property
     def broker_words(self) -> str:

@@ -8,6 +8,7 @@ answer to another call. Up to Python 3.11 a cancellation that comes while redis-
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterable
 from types import TracebackType
@@ -19,22 +20,33 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from dispatcher import errors
 from dispatcher.call import Call, Flow
 from dispatcher.client import Batch, Batches, Clock, checked_url, driven, driven_many, invalid_url, options
+from dispatcher.verbs import Verbs
 
 R = TypeVar("R")
 
 
-class AsyncClient:
-    """A connection pool to one Redis for one event loop; `async with AsyncClient(url) as client:` closes it."""
+class AsyncClient(Verbs):
+    """As `Client`, awaited: `async with AsyncClient() as client:` closes it at the end.
 
-    def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
-        self.url = checked_url(url)
+    It belongs to the event loop in which it is used first. Making one with no url, in environment or profile either,
+    may take the moment in which the embedded broker is started.
+    """
+
+    def __init__(self, url: str | None = None, *, now_ms: Clock | None = None) -> None:
+        self.url = checked_url(self._told(url))
         self._now_ms = now_ms
         self._by_wait: dict[int | None, redis.asyncio.Redis] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._is_closed = False
         self._connected(None)
 
     def _connected(self, waits_ms: int | None) -> redis.asyncio.Redis:
+        if self._is_closed:
+            raise errors.ClientClosed
         found = self._by_wait.get(waits_ms)
         if found is None:
             try:
@@ -58,18 +70,27 @@ class AsyncClient:
         return await self._drive(driven_many(batch, self.url, self._now_ms)) if batch else []
 
     async def _drive(self, batches: Batches[R]) -> R:
+        self._stay_at_home()
         try:
             batch = next(batches)
             while True:
                 try:
-                    replies = await self._send(batch)
-                except (RedisError, OSError) as error:
+                    replies = [await asyncio.to_thread(batch.work)] if batch.work else await self._send(batch)
+                except Exception as error:  # noqa: BLE001 - the operation decides what becomes of it
                     batch = batches.throw(error)
                 else:
                     batch = batches.send(replies)
         except StopIteration as end:
             result: R = end.value
             return result
+
+    def _stay_at_home(self) -> None:
+        """Its connections are bound to the event loop, and a fork copies the loop but not its right to them."""
+        here = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop, self._pid = here, os.getpid()
+        elif self._loop is not here or self._pid != os.getpid():
+            raise errors.ClientMisplaced
 
     async def _send(self, batch: Batch) -> list[Any]:
         if sys.version_info >= (3, 12):
@@ -87,14 +108,26 @@ class AsyncClient:
         return sending.result()
 
     async def _pipelined(self, batch: Batch) -> list[Any]:
-        async with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
-            for command in batch.commands:
-                pipe.execute_command(*command)
-            return await pipe.execute(raise_on_error=False)
+        connected = self._connected(batch.waits_ms)
+        try:
+            async with connected.pipeline(transaction=False) as pipe:
+                for command in batch.commands:
+                    pipe.execute_command(*command)
+                return await pipe.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            if self._is_closed:
+                raise errors.ClientClosed from error
+            raise
+        finally:
+            if self._is_closed:  # meanwhile: this connection may have been made after the others were closed
+                await connected.connection_pool.disconnect()
 
     async def aclose(self) -> None:
-        """Closes every connection."""
-        for connected in self._by_wait.values():
+        """Closes every connection; what another task waits for ends with `ClientClosed`. May be called again."""
+        self._is_closed = True
+        if self._loop is not None:
+            self._stay_at_home()
+        for connected in list(self._by_wait.values()):
             await connected.aclose()
             await connected.connection_pool.disconnect()
         self._by_wait.clear()

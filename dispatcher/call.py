@@ -66,6 +66,7 @@ class Call(Generic[R]):
     decode: Callable[[Any], R]
     resend: bool = True
     waits_ms: int | None = None
+    work: Callable[[], R] | None = None  # see `aside`
 
     @property
     def is_script(self) -> bool:
@@ -75,6 +76,12 @@ class Call(Generic[R]):
         """Lets a flow say `reply = yield from call`; the driver sends the call and puts the decoded reply back."""
         reply: R = yield self
         return reply
+
+
+def aside(work: Callable[[], R]) -> Call[R]:
+    """A step of a flow that asks nothing of Redis and takes its time, such as importing somebody's code: the async
+    driver does it in a thread, so that the event loop goes on."""
+    return Call("", (), (), lambda done: done, work=work)
 
 
 def wire(call: Call[Any], now_ms: int | None) -> tuple[Arg, ...]:

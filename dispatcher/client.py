@@ -9,11 +9,13 @@ timeout lies beyond the wait: redis-py 8 otherwise cuts every read off after 5 s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from inspect import GEN_CLOSED, getgeneratorstate
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from weakref import WeakSet
 
 import redis
 from redis.backoff import NoBackoff
@@ -31,21 +33,27 @@ from redis.retry import Retry
 
 from dispatcher import errors, urls
 from dispatcher.call import Arg, Call, Flow, script, wire
+from dispatcher.verbs import Verbs
 
 R = TypeVar("R")
 READ_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 3.0
 WAIT_MARGIN_S = 5.0  # how much later than the server's own wait a reply may come
+CONNECTIONS = 50  # at once; who finds them all in use waits for one
+WAITING_CONNECTIONS = 1000  # each one is in use as long as its wait lasts
 Clock = Callable[[], int]
+clocks: list[Clock] = []  # the last one is what time it is for clients without a clock of their own; for tests only
 observers: list[Callable[[Call[Any], Any], None]] = []  # tests see every call with its raw reply; empty otherwise
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Commands to send together; the driver answers with one reply, or refusal (`RedisError`), for each."""
+    """Commands to send together; the driver answers with one reply, or refusal (`RedisError`), for each. Or `work` to
+    do instead, whose result is the one reply."""
 
     commands: tuple[tuple[Arg, ...], ...]
     waits_ms: int | None
+    work: Callable[[], Any] | None = None
 
 
 Batches = Generator[Batch, list[Any], R]
@@ -61,7 +69,10 @@ def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batc
         call = next(operation)
         while True:
             try:
-                reply = (yield from driven_many([call], url, now_ms))[0]
+                if call.work is not None:
+                    (reply,) = yield Batch((), None, call.work)
+                else:
+                    (reply,) = yield from driven_many([call], url, now_ms)
             except errors.DispatcherError as error:
                 call = operation.throw(error)
             else:
@@ -73,7 +84,8 @@ def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batc
 
 def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches[list[R]]:
     """The batches of independent calls sent together. The first refusal is raised after all were sent."""
-    now = now_ms() if now_ms else None
+    clock = now_ms or (clocks[-1] if clocks else None)
+    now = clock() if clock else None
     commands = [wire(call, now) for call in calls]
     resend = all(call.resend for call in calls)
     waits_ms = rounded(calls[0].waits_ms)
@@ -153,6 +165,7 @@ def options(waits_ms: int | None) -> dict[str, Any]:
         "encoding_errors": "replace",
         "socket_timeout": READ_TIMEOUT_S if waits_ms is None else waits_ms / 1000 + WAIT_MARGIN_S,
         "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "max_connections": CONNECTIONS if waits_ms is None else WAITING_CONNECTIONS,
     }
 
 
@@ -167,19 +180,26 @@ def invalid_url(url: str, why: object) -> errors.DispatcherError:
     return errors.BadValue(f"the Redis URL {without_secrets(url)!r} is not valid: {why}")
 
 
-class Client:
-    """A connection pool to one Redis, safe to share between threads; `with Client(url) as client:` closes it.
+class Client(Verbs):
+    """What one process needs to speak to one Redis: `with Client() as client:` closes it at the end.
 
-    `url`: `redis://`, `rediss://` or `unix://`. `now_ms` replaces the server's clock in scripts: for tests only.
+    May be shared between threads, and used on in a forked child, which gets connections of its own. `url`: `redis://`,
+    `rediss://` or `unix://`; None: the one of environment or profile, else the embedded broker, which is started if it
+    is not running. `now_ms` replaces the server's clock in scripts: for tests only. Raises `BadValue`,
+    `BrokerUnavailable`.
     """
 
-    def __init__(self, url: str, *, now_ms: Clock | None = None) -> None:
-        self.url = checked_url(url)
+    def __init__(self, url: str | None = None, *, now_ms: Clock | None = None) -> None:
+        self.url = checked_url(self._told(url))
         self._now_ms = now_ms
         self._by_wait: dict[int | None, redis.Redis] = {}
+        self._is_closed = False
         self._connected(None)
+        _clients.add(self)
 
     def _connected(self, waits_ms: int | None) -> redis.Redis:
+        if self._is_closed:
+            raise errors.ClientClosed
         found = self._by_wait.get(waits_ms)
         if found is None:
             try:
@@ -195,7 +215,7 @@ class Client:
         """Sends the operation, waits, and returns its decoded reply.
 
         Raises: the operation's own errors; `BrokerUnavailable` when Redis does not answer, in which case a call that
-        is not marked `resend` may or may not have happened.
+        is not marked `resend` may or may not have happened; `ClientClosed`.
         """
         return self._drive(driven(operation, self.url, self._now_ms))
 
@@ -209,8 +229,8 @@ class Client:
             batch = next(batches)
             while True:
                 try:
-                    replies = self._send(batch)
-                except (RedisError, OSError) as error:
+                    replies = [batch.work()] if batch.work else self._send(batch)
+                except Exception as error:  # noqa: BLE001 - the operation decides what becomes of it
                     batch = batches.throw(error)
                 else:
                     batch = batches.send(replies)
@@ -219,18 +239,35 @@ class Client:
             return result
 
     def _send(self, batch: Batch) -> list[Any]:
-        with self._connected(batch.waits_ms).pipeline(transaction=False) as pipe:
-            add: Callable[..., object] = pipe.execute_command  # untyped in redis-py
-            for command in batch.commands:
-                add(*command)
-            return pipe.execute(raise_on_error=False)
+        connected = self._connected(batch.waits_ms)
+        try:
+            with connected.pipeline(transaction=False) as pipe:
+                add: Callable[..., object] = pipe.execute_command  # untyped in redis-py
+                for command in batch.commands:
+                    add(*command)
+                return pipe.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            if self._is_closed:
+                raise errors.ClientClosed from error
+            raise
+        finally:
+            if self._is_closed:  # meanwhile: this connection may have been made after the others were closed
+                connected.connection_pool.disconnect()
 
     def close(self) -> None:
-        """Closes every connection."""
-        for connected in self._by_wait.values():
+        """Closes every connection; what another thread waits for ends with `ClientClosed`. May be called again."""
+        self._is_closed = True
+        for connected in list(self._by_wait.values()):
             connected.close()
             connected.connection_pool.disconnect()
         self._by_wait.clear()
+
+    def start_anew(self) -> None:
+        """In a forked child: the parent's connections are let go of without a word to the server."""
+        inherited, self._by_wait = self._by_wait, {}
+        for connected in inherited.values():
+            for connection in getattr(connected.connection_pool, "_connections", ()):
+                connection.disconnect()  # which, in another process than the one that made it, only closes the file
 
     def __enter__(self) -> Self:
         return self
@@ -239,3 +276,14 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+_clients: WeakSet[Client] = WeakSet()
+
+
+def _start_anew() -> None:
+    for client in list(_clients):
+        client.start_anew()
+
+
+os.register_at_fork(after_in_child=_start_anew)

@@ -17,12 +17,20 @@ class DispatcherError(Exception):
         template = type(self).__doc__ or "{detail}"
         super().__init__(template.format_map(_Facts(self.facts)))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Raised in another process, it says the same here."""
+        return _again, (type(self), self.facts)
+
 
 class _Facts(dict[str, object]):
     """Leaves a placeholder that was given no fact readable instead of failing while an error is being reported."""
 
     def __missing__(self, key: str) -> str:
         return f"<{key}>"
+
+
+def _again(kind: type[DispatcherError], facts: dict[str, object]) -> DispatcherError:
+    return kind(**facts)
 
 
 class BadRequest(DispatcherError):
@@ -131,6 +139,10 @@ class DeploymentNotFound(NotFound):
 `dispatcher deploy`."""
 
 
+class DeploymentMisnamed(DeploymentNotFound):
+    """Deployment {deployment!r} was not found. Did you mean {near}? `dispatcher deployment ls` lists them all."""
+
+
 class RunNotFound(NotFound):
     """Flow run {run!r} was not found. `dispatcher flow-run ls` lists the runs."""
 
@@ -160,6 +172,20 @@ class NoCurrentRun(BadRequest):
 worker runs; elsewhere call the function without it, or inside `dispatcher.testing`."""
 
 
+class ClientClosed(BadRequest):
+    """This client is closed: its `with` block has ended, or `close` was called. Make a new one, or close it later."""
+
+
+class ClientMisplaced(BadRequest):
+    """This AsyncClient belongs to another event loop, the one in which it was used first. Make one in each loop, or \
+use a Client, which may be shared."""
+
+
+class FlowUnnamed(BadRequest):
+    """{function} cannot be submitted or deployed: {detail}. A consumer finds a flow by its name in a file or module: \
+give a function that stands at the top level of one, or its name as text, path/to/file.py:function."""
+
+
 class TemplateInvalid(BadRequest):
     """The base job template cannot be used: {detail}"""
 
@@ -185,6 +211,28 @@ time."""
 class FilterMisplaced(BadRequest):
     """A queue with a filter can only be made in work pool 'default-agent-pool': it is the legacy kind. In other \
 pools deployments name their queue: `dispatcher deploy --pool {pool} --work-queue {queue}`."""
+
+
+# What became of a run that somebody waited for ------------------------------------------------------------------------
+
+
+class RunFailed(DispatcherError):
+    """Flow run {name!r} ({run}) is {state}: {message}. What it printed: `dispatcher flow-run logs {run}`."""
+
+    @property
+    def state(self) -> str:
+        """FAILED, CRASHED or CANCELLED."""
+        return str(self.facts.get("state"))
+
+    @property
+    def message(self) -> str:
+        """Why, as it is kept with the run."""
+        return str(self.facts.get("message"))
+
+
+class WaitTimedOut(DispatcherError, TimeoutError):
+    """Flow run {name!r} ({run}) is not finished after {waited_s:.1f} s: it is {state}. It goes on; wait again, or ask \
+why: `dispatcher flow-run why {run}`."""
 
 
 # A lost race: expected, never an error in a log ---------------------------------------------------------------------

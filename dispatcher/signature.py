@@ -2,12 +2,13 @@
 
 The flow is imported by a child process (`agent/inspection.py`), in the folder and with the module search path that
 a run gets, so that the answer is the one a consumer on this host would come to, and nothing of the user's code runs
-in the command itself. A command is only looked up. Whatever goes wrong is `EntrypointInvalid`, or `BadValue` for a
-command.
+in the command itself. A function that is given as such is loaded here already. A command is only looked up. Whatever
+goes wrong is `EntrypointInvalid`, `FlowUnnamed` for a function, or `BadValue` for a command.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
@@ -15,13 +16,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dispatcher
-from dispatcher.errors import BadValue, EntrypointInvalid
+from dispatcher.errors import BadValue, EntrypointInvalid, FlowUnnamed
 from dispatcher.models import RunInput
 
 IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
@@ -78,6 +80,25 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
         raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}\n{_WAY_OUT}")
     del found["ok"]
     return Signature(**found)
+
+
+def of_function(function: Callable[..., Any]) -> Signature:
+    """Of a function that is loaded here already; nothing is imported. Raises `FlowUnnamed`."""
+    found = _inspection().inspected(function, list(sys.path))
+    if not found.pop("ok"):
+        raise FlowUnnamed(function=getattr(function, "__qualname__", repr(function)), detail=found["error"])
+    return Signature(**found)
+
+
+@cache
+def _inspection() -> Any:
+    """By its path, as everywhere: a module named `agent` may be the user's own."""
+    spec = importlib.util.spec_from_file_location("dispatcher's inspection", INSPECTION)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def of_command(command: tuple[str, ...], path: str) -> Signature:

@@ -1,0 +1,230 @@
+"""Submitting and deploying from Python: from what somebody asks to the runs and deployments that are kept.
+
+Everything is looked at before anything is sent: the flow, its parameters, job variables, queues. Importing a flow to
+look at it is done `aside`, so that an event loop goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dispatcher import entrypoints, parameters, requests, signature
+from dispatcher.call import Call, Flow, aside
+from dispatcher.errors import BadRequest, BadValue, QueueNotFound
+from dispatcher.ids import new_id
+from dispatcher.models import (
+    DEFAULT_POOL,
+    DEFAULT_QUEUE,
+    Deployment,
+    NewRun,
+    PoolTemplate,
+    Run,
+    RunInput,
+    Schedule,
+    Submitted,
+)
+from dispatcher.ops import deploying, finding, pools, queues, runs, templates
+from dispatcher.requests import Request, Target
+from dispatcher.signature import Signature
+
+Naming = Callable[[Callable[..., Any], str | None], tuple[str, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What several requests have in common: where their runs go, what they start from, what they must fit."""
+
+    pool: str
+    queue: str
+    base: RunInput
+    schema: dict[str, Any] | None
+    flow: str
+    template: PoolTemplate
+    deployment: Deployment | None = None
+
+
+@dataclass(slots=True)
+class _Lot:
+    """The runs that go to one pool, each with its place among all."""
+
+    places: list[int] = field(default_factory=list)
+    new: list[NewRun] = field(default_factory=list)
+    own_queues: set[str] = field(default_factory=set)  # of deployments: made again when they are gone
+
+
+def submit(requested: Sequence[Request], naming: Naming = entrypoints.of) -> Flow[list[Run]]:
+    """Submits the runs, in this order, a hundred at a time; returns them as they are kept. `naming` says by which
+    words a function is found.
+
+    Raises `BadValue`, `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `NotFound`; then
+    nothing was submitted. What fails later says how many were.
+    """
+    sources: dict[object, _Source] = {}
+    lots: dict[str, _Lot] = {}
+    for place, request in enumerate(requested):
+        try:
+            key = _key(request)
+            if key not in sources:
+                sources[key] = yield from _source(request, naming)
+            source = sources[key]
+            new = _new_run(request, source)
+        except BadRequest as error:
+            if len(requested) > 1:
+                error.add_note(f"This is request {place + 1} of {len(requested)}. Nothing was submitted.")
+            raise
+        lot = lots.setdefault(source.pool, _Lot())
+        lot.places.append(place)
+        lot.new.append(new)
+        if source.deployment is not None:
+            lot.own_queues.add(source.queue)
+    calls = {pool: _calls(pool, lot) for pool, lot in lots.items()}
+    if len(requested) > runs.SUBMIT_BATCH:  # one batch is all or nothing by itself
+        for pool, lot in lots.items():
+            yield from _check_queues(pool, lot)
+    found: dict[int, Run] = {}
+    for pool, lot in lots.items():
+        for start, call in zip(range(0, len(lot.new), runs.SUBMIT_BATCH), calls[pool], strict=True):
+            try:
+                answers = yield from _sent(pool, lot, call)
+            except BadRequest as error:
+                error.add_note(f"{len(found)} of {len(requested)} runs were submitted before that.")
+                raise
+            batch = slice(start, start + runs.SUBMIT_BATCH)
+            found |= zip(lot.places[batch], (yield from _read(pool, lot.new[batch], answers)), strict=True)
+    return [found[place] for place in range(len(requested))]
+
+
+def _key(request: Request) -> object:
+    """Requests with the same key have the same source."""
+    what = request.what if isinstance(request.what, str) or callable(request.what) else tuple(request.what)
+    return what, request.pool, request.path, request.check, request.queue in (None, DEFAULT_QUEUE)
+
+
+def _source(request: Request, naming: Naming) -> Flow[_Source]:
+    if request.deployment is not None:
+        return (yield from _of_deployment(request, request.deployment))
+    wanted, seen = yield from looked_at(request.what, request.path, check=request.check, naming=naming)
+    pool = request.pool or DEFAULT_POOL
+    if request.pool is None and request.queue in (None, DEFAULT_QUEUE):
+        yield from pools.ensure(DEFAULT_POOL)
+    template = yield from templates.read(pool)
+    base = seen.filled(wanted)
+    templates.check(template, base.job_variables, base.infrastructure, is_complete=False)
+    return _Source(pool, DEFAULT_QUEUE, base, seen.parameters, f"the flow {seen.flow_name!r}", template)
+
+
+def _of_deployment(request: Request, name: str) -> Flow[_Source]:
+    for option in ("pool", "path"):
+        if getattr(request, option) is not None:
+            raise BadValue(
+                f"{option} cannot be given for a run of deployment {name!r}: the deployment says it. Leave it out; or "
+                "submit path/to/file.py:function."
+            )
+    found = yield from finding.deployment(name)
+    template = yield from templates.read(found.pool)
+    flow = f"deployment {found.name!r}"
+    return _Source(found.pool, found.queue, found.input, found.parameter_schema, flow, template, found)
+
+
+def looked_at(
+    what: Target, path: str | None, *, check: bool, naming: Naming = entrypoints.of
+) -> Flow[tuple[RunInput, Signature]]:
+    """What is to run, and what can be known of it. Raises `BadValue`, `EntrypointInvalid`, `FlowUnnamed`."""
+    if callable(what):
+        entrypoint, folder = naming(what, path)
+        return RunInput(entrypoint=entrypoint, path=folder), signature.of_function(what)
+    words = None if isinstance(what, str) else requests.texts("what", what)
+    if not what:
+        raise BadValue(
+            "what to run is empty: give flow/name, path/to/file.py:function, a function, or a command's words."
+        )
+    wanted = RunInput(
+        entrypoint=what if isinstance(what, str) else None, command=words, path=str(Path(path or ".").absolute())
+    )
+    if not check:
+        return wanted, signature.seen(wanted, check=False)
+    return wanted, (yield from aside(partial(signature.seen, wanted, check=True)))
+
+
+def _new_run(request: Request, source: _Source) -> NewRun:
+    wanted = request.over(source.base)
+    parameters.check(source.schema, wanted.parameters, flow=source.flow)
+    templates.check(source.template, wanted.job_variables, wanted.infrastructure)
+    return request.new_run(source.queue, wanted, source.deployment)
+
+
+def _calls(pool: str, lot: _Lot) -> list[Call[list[Submitted]]]:
+    size = runs.SUBMIT_BATCH
+    return [runs.submit(pool, lot.new[start : start + size]) for start in range(0, len(lot.new), size)]
+
+
+def _check_queues(pool: str, lot: _Lot) -> Flow[None]:
+    found = yield from queues.list_all(pool)
+    for name in {new.queue for new in lot.new} - lot.own_queues:
+        if name not in {one.name for one in found}:
+            raise QueueNotFound(queue=name, pool=pool)
+
+
+def _sent(pool: str, lot: _Lot, call: Call[list[Submitted]]) -> Flow[list[Submitted]]:
+    while True:
+        try:
+            return (yield from call)
+        except QueueNotFound as error:
+            queue = str(error.facts.get("queue"))
+            if queue not in lot.own_queues:
+                raise
+            yield from queues.ensure(pool, queue)
+
+
+def _read(pool: str, new: Sequence[NewRun], answers: Sequence[Submitted]) -> Flow[list[Run]]:
+    """The runs; what they are to execute is known here and not asked for."""
+    rows = yield from runs.read_many(pool, [answer.id for answer in answers], is_whole=False)
+    known = {row.id: row for row in rows}
+    found = []
+    for wanted, answer in zip(new, answers, strict=True):
+        if answer.is_new and answer.id in known:
+            found.append(replace(known[answer.id], input=wanted.input))
+        else:
+            found.append((yield from finding.run(known.get(answer.id, answer.id))))
+    return found
+
+
+def deploy(
+    request: Request,
+    name: str,
+    *,
+    schedules: Iterable[Schedule] | None,
+    description: str | None,
+    infrastructure: str,
+) -> Flow[Deployment]:
+    """Stores what the request says as the deployment `name` of the flow; its times, priority and keys do not count.
+
+    Raises as `submit`; `BadName`, `ScheduleInvalid`.
+    """
+    if request.deployment is not None:
+        raise BadValue(
+            f"{request.what!r} names no flow: give path/to/file.py:function, a function, or a command's words."
+        )
+    wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
+    now_ms = time.time_ns() // 1_000_000
+    deployment = Deployment(
+        name=f"{seen.flow_name}/{name}",
+        id=new_id(),
+        pool=request.pool or DEFAULT_POOL,
+        queue=request.queue or DEFAULT_QUEUE,
+        input=request.over(replace(seen.filled(wanted), infrastructure=infrastructure)),
+        description=seen.description if description is None else description,
+        parameter_schema=seen.parameters,
+        created_at_ms=now_ms,
+        updated_at_ms=now_ms,
+    )
+    kept = None if schedules is None else tuple(schedules)
+    for schedule in kept or ():
+        if not isinstance(schedule, Schedule):
+            raise BadValue(f"schedules has {schedule!r}: give Schedule(cron=...), Schedule(interval_s=...) or rrule.")
+    return (yield from deploying.store(deployment, kept))
