@@ -1,0 +1,72 @@
+"""Deploying again to another queue or pool: the deployment stays itself, and its waiting runs follow."""
+
+import pytest
+
+from tests.cli.project import Project
+
+FLOW = "etl.py:load"
+
+
+@pytest.fixture
+def project(project: Project) -> Project:
+    """With the deployment `load/nightly` in `above`, a schedule of three months, a late run and a future one."""
+    project.write("etl.py", "def load(day='today'): return day\n")
+    project.done("work-pool", "create", "above")
+    project.done("work-pool", "create", "below")
+    project.done("deploy", FLOW, "-n", "nightly", "-p", "above", "-q", "high", "--interval", "1d")
+    project.done("deployment", "run", "nightly", "--name", "late", "--start-at", "2026-01-01T00:00Z", "--priority", "7")
+    project.done("deployment", "run", "nightly", "--name", "soon", "--start-in", "1h", "--idempotency-key", "k")
+    return project
+
+
+def places(project: Project) -> dict[str, str]:
+    return {
+        run["id"]: f"{run['work_pool_name']}/{run['work_queue_name']}"
+        for run in project.json("flow-run", "ls", "--limit", "100")
+        if run["state"] == "SCHEDULED"
+    }
+
+
+@pytest.mark.parametrize(
+    ("to", "place"), [(("-p", "above", "-q", "low"), "above/low"), (("-p", "below"), "below/default")]
+)
+def test_waiting_runs_follow(project: Project, to: tuple[str, ...], place: str) -> None:
+    before, runs = project.json("deployment", "inspect", "nightly"), places(project)
+    assert set(runs.values()) == {"above/high"}
+    said = project.done("deploy", FLOW, "-n", "nightly", *to).stdout
+    assert said.startswith(f"Deployment 'load/nightly' updated; its runs go to {place}.\n")
+    assert f"\n{len(runs)} waiting runs moved to {place}.\n" in said
+    assert places(project) == dict.fromkeys(runs, place), "the same runs, each once, and no other"
+    after = project.json("deployment", "inspect", "nightly")
+    assert (after["id"], after["created"]) == (before["id"], before["created"])
+    assert after["schedules"][0]["next_times"] == before["schedules"][0]["next_times"]
+    late = project.json("flow-run", "inspect", "late")
+    assert (late["state_name"], late["priority"]) == ("Late", 7)
+    again = project.json("deployment", "run", "nightly", "--idempotency-key", "k")
+    assert again["name"] == "soon", "its key came along"
+    back = project.json("deploy", FLOW, "-n", "nightly", "-p", "above", "-q", "high")
+    assert (back["moved_runs"], back["status"], back["id"]) == (len(runs), "updated", before["id"])
+    assert places(project) == runs
+
+
+def test_a_dry_run_says_so_and_moves_none(project: Project) -> None:
+    runs = places(project)
+    said = project.done("deploy", FLOW, "-n", "nightly", "-p", "below", "--dry-run").stdout
+    assert f"{len(runs)} waiting runs would move to below/default." in said
+    assert '  - work_pool_name: "above"\n  + work_pool_name: "below"' in said
+    assert places(project) == runs
+
+
+def test_what_ran_stays_where_it_ran(project: Project) -> None:
+    project.work("above")
+    done = project.json("flow-run", "inspect", "late")
+    assert done["state"] == "COMPLETED"
+    project.done("deploy", FLOW, "-n", "nightly", "-p", "below")
+    assert project.json("flow-run", "inspect", "late") == done
+    assert set(places(project).values()) == {"below/default"}
+
+
+def test_a_pool_that_is_missing_moves_nothing(project: Project) -> None:
+    runs = places(project)
+    assert "Work pool 'nope' was not found" in project.refused("deploy", FLOW, "-n", "nightly", "-p", "nope")
+    assert places(project) == runs
