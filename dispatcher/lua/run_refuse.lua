@@ -1,14 +1,12 @@
 #!lua flags=allow-oom
 -- Decides of runs that were to come here from another pool: they have come, or they are not taken in any more by that
--- going out.
+-- going out. In a pool that is gone, too: what it had taken in was cancelled with it.
 -- Moves: none
 -- KEYS[1] pool: hash
 -- ARGV[2...] per run: run, moves
 -- Returns: decided refused_run:str*
--- Returns: NOPOOL
 -- Twice: answers the same
 -- Cost: O(1) a run
-if not pool.exists then return { 'NOPOOL' } end
 local reply = { 'decided' }
 for place_at = 2, #ARGV, 2 do
   local id, moves = ARGV[place_at], tonumber(ARGV[place_at + 1])

@@ -38,6 +38,11 @@ end
 
 local queue = call('HMGET', queue_key(run.queue), 'limit', 'paused', 'note')
 local limit = tonumber(queue[1] or '')
+if call('ZSCORE', MOVING, run.id) then
+  because('moving', 'goal', call('HGET', run_key(run.id), 'moving_to'))
+  return reply
+end
+if run.due <= now and call('ZSCORE', retry_key(run.queue), run.id) then because('overlapping') end
 if run.due > now then because('not-due', 'in_ms', int(run.due - now), 'attempts', int(run.attempts)) end
 if pool.paused then because('pool-paused', 'note', pool.note) end
 if queue[2] == '1' then because('queue-paused', 'note', queue[3] or '') end

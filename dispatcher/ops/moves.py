@@ -170,10 +170,7 @@ def _decided(leaving: Sequence[_Leaving]) -> Flow[list[tuple[str, list[_Leaving]
         here = [run for run in leaving if run.goal == goal]
         args = [word for run in here for word in (run.id, run.moves)]
         decode = expect("decided", pool=goal)
-        try:
-            refused = set((yield from Call("run_refuse", (keyspace.pool(goal),), tuple(args), decode)))
-        except PoolNotFound:
-            refused = {run.id for run in here}
+        refused = set((yield from Call("run_refuse", (keyspace.pool(goal),), tuple(args), decode)))
         arrived = [run for run in here if run.id not in refused]
         found.append((goal, arrived, [run for run in here if run.id in refused]))
     return found

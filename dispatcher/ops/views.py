@@ -1,8 +1,8 @@
 """Looking: why a run is not running, and the stream of events. Reads only.
 
-The codes of reasons: `not-due`, `pool-paused`, `queue-paused`, `pool-limit`, `queue-limit`, `no-consumer`, `behind`,
-`next`, `starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same fragments that the claim
-decides with.
+The codes of reasons: `moving`, `overlapping`, `not-due`, `pool-paused`, `queue-paused`, `pool-limit`, `queue-limit`,
+`no-consumer`, `behind`, `next`, `starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same
+fragments that the claim decides with.
 """
 
 from __future__ import annotations
@@ -34,6 +34,14 @@ def _seconds(ms: int | str) -> str:
 
 # code -> (text, advice); the fields come from the script
 _WORDS: dict[str, tuple[Callable[[dict[str, str]], str], str]] = {
+    "moving": (
+        lambda of: f"it is on its way to work pool {of['goal']}, where its deployment went",
+        "wait; the consumers of work pool {pool} finish it, or dispatcher scheduler start does",
+    ),
+    "overlapping": (
+        lambda of: "an earlier run of its schedule has to end before it, and was asked to stop",
+        "wait",
+    ),
     "not-due": (
         lambda of: (
             f"it is not due yet: it starts in {_seconds(of['in_ms'])}"
