@@ -13,9 +13,9 @@ from enum import Enum, auto
 
 from agent.infrastructure.base import Ended
 from dispatcher.models import Claimed, Outcome
+from dispatcher.models.leases import LONGEST_RETRY_S
 from dispatcher.states import State
 
-_LONGEST_RETRY_S = 3600.0
 _JITTER = 0.1
 _MESSAGE_LIMIT = 2000
 
@@ -63,12 +63,11 @@ def _again(run: Claimed, ended: Ended, state: State, message: str) -> Outcome:
 
 
 def retry_in_ms(run: Claimed) -> int | None:
-    """When the run is tried again, or None when no retries are left: the delay doubles each time, up to an hour."""
-    if run.attempts >= run.input.retries:
+    """When the run is tried again, or None when no retries are left; a little sooner or later than its delay says."""
+    delay_s = run.retry_delay_s
+    if delay_s is None:
         return None
-    # The exponent is bounded because a float is not: 2.0 ** 1024 fails.
-    delay_s = min(_LONGEST_RETRY_S, run.input.retry_delay_s * 2.0 ** min(run.attempts, 32))
-    return int(1000 * min(_LONGEST_RETRY_S, delay_s * random.uniform(1 - _JITTER, 1 + _JITTER)))
+    return int(1000 * min(LONGEST_RETRY_S, delay_s * random.uniform(1 - _JITTER, 1 + _JITTER)))
 
 
 def explained(exit_code: int | None) -> str:

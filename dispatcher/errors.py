@@ -235,6 +235,11 @@ class WaitTimedOut(DispatcherError, TimeoutError):
 why: `dispatcher flow-run why {run}`."""
 
 
+class DrainEndless(DispatcherError):
+    """drain() has executed {most} runs and more are due: does a flow submit itself again? If that is right, give a \
+larger `most`."""
+
+
 # A lost race: expected, never an error in a log ---------------------------------------------------------------------
 
 

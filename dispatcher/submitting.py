@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,8 @@ from dispatcher.requests import Request, Target
 from dispatcher.signature import Signature
 
 Naming = Callable[[Callable[..., Any], str | None], tuple[str, str | None]]
+# By which words a function is found; `dispatcher.testing` has ways of its own.
+naming: ContextVar[Naming] = ContextVar("dispatcher_naming", default=entrypoints.of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +60,8 @@ class _Lot:
     own_queues: set[str] = field(default_factory=set)  # of deployments: made again when they are gone
 
 
-def submit(requested: Sequence[Request], naming: Naming = entrypoints.of) -> Flow[list[Run]]:
-    """Submits the runs, in this order, a hundred at a time; returns them as they are kept. `naming` says by which
-    words a function is found.
+def submit(requested: Sequence[Request]) -> Flow[list[Run]]:
+    """Submits the runs, in this order, a hundred at a time; returns them as they are kept.
 
     Raises `BadValue`, `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `NotFound`; then
     nothing was submitted. What fails later says how many were.
@@ -70,7 +72,7 @@ def submit(requested: Sequence[Request], naming: Naming = entrypoints.of) -> Flo
         try:
             key = _key(request)
             if key not in sources:
-                sources[key] = yield from _source(request, naming)
+                sources[key] = yield from _source(request)
             source = sources[key]
             new = _new_run(request, source)
         except BadRequest as error:
@@ -101,14 +103,16 @@ def submit(requested: Sequence[Request], naming: Naming = entrypoints.of) -> Flo
 
 def _key(request: Request) -> object:
     """Requests with the same key have the same source."""
-    what = request.what if isinstance(request.what, str) or callable(request.what) else tuple(request.what)
+    what: object = request.what
+    if not isinstance(what, str):
+        what = id(what) if callable(request.what) else tuple(request.what)
     return what, request.pool, request.path, request.check, request.queue in (None, DEFAULT_QUEUE)
 
 
-def _source(request: Request, naming: Naming) -> Flow[_Source]:
+def _source(request: Request) -> Flow[_Source]:
     if request.deployment is not None:
         return (yield from _of_deployment(request, request.deployment))
-    wanted, seen = yield from looked_at(request.what, request.path, check=request.check, naming=naming)
+    wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
     pool = request.pool or DEFAULT_POOL
     if request.pool is None and request.queue in (None, DEFAULT_QUEUE):
         yield from pools.ensure(DEFAULT_POOL)
@@ -131,12 +135,10 @@ def _of_deployment(request: Request, name: str) -> Flow[_Source]:
     return _Source(found.pool, found.queue, found.input, found.parameter_schema, flow, template, found)
 
 
-def looked_at(
-    what: Target, path: str | None, *, check: bool, naming: Naming = entrypoints.of
-) -> Flow[tuple[RunInput, Signature]]:
+def looked_at(what: Target, path: str | None, *, check: bool) -> Flow[tuple[RunInput, Signature]]:
     """What is to run, and what can be known of it. Raises `BadValue`, `EntrypointInvalid`, `FlowUnnamed`."""
     if callable(what):
-        entrypoint, folder = naming(what, path)
+        entrypoint, folder = naming.get()(what, path)
         return RunInput(entrypoint=entrypoint, path=folder), signature.of_function(what)
     words = None if isinstance(what, str) else requests.texts("what", what)
     if not what:

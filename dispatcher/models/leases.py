@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from dispatcher.models.runs import RunInput
 from dispatcher.states import State
 
+LONGEST_RETRY_S = 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
@@ -22,6 +24,15 @@ class Claimed:
     deployment: str
     due_at_ms: int
     input: RunInput
+
+    @property
+    def retry_delay_s(self) -> float | None:
+        """How long after this attempt, if it fails, the next one is made: it doubles each time, up to an hour. None: no
+        retries are left."""
+        if self.attempts >= self.input.retries:
+            return None
+        # The exponent is bounded because a float is not: 2.0 ** 1024 fails.
+        return min(LONGEST_RETRY_S, self.input.retry_delay_s * 2.0 ** min(self.attempts, 32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.urls", "dispatcher.verbs"),
     "dispatcher.aio": (*BASE, "dispatcher.call", "dispatcher.client", "dispatcher.verbs"),
     "dispatcher.upkeep*": (*CORE, "dispatcher.upkeep*"),
+    # The pytest plugin is imported by every run of pytest: the rest of it only when a fixture is asked for. What it
+    # needs of `agent` it loads by its path, because a user's tests may have an `agent` of their own.
+    "dispatcher.testing*": (
+        *(*CORE, *DRIVERS, "dispatcher.broker", "dispatcher.current", "dispatcher.entrypoints", "dispatcher.requests"),
+        *("dispatcher.submitting", "dispatcher.upkeep*", "dispatcher.testing*"),
+    ),
     # These two run beside or inside the user's code: the standard library alone, so that they start
     # in milliseconds and nothing of ours gets in the user's way.
     "agent.guardian": (),
@@ -153,7 +159,7 @@ ALONE: dict[str, tuple[str, ...]] = {
     "redis": DRIVERS,
     "click": ("cli*",),
     "rich": ("cli*",),
-    "subprocess": ("dispatcher.server", "dispatcher.signature", "agent*", "cli*"),
+    "subprocess": ("dispatcher.server", "dispatcher.signature", "dispatcher.testing.executing", "agent*", "cli*"),
 }
 # fmt: off
 AT_THE_TOP = {
