@@ -12,7 +12,6 @@ import click
 
 from cli import deployment_schedule, render, schedule_tables, submission, values
 from cli.context import confirm, connected, output_option, yes_option
-from cli.deployment_names import found_deployment
 from cli.schedule_tables import plural
 
 
@@ -79,8 +78,10 @@ def inspect(name: str, output: str) -> None:
     Example:
       dispatcher deployment inspect nightly -o json
     """
+    from dispatcher.ops import finding
+
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         [schedules] = schedule_tables.looked_at(client, [found])
     if output == "json":
         render.document(schedule_tables.document(found, schedules))
@@ -154,12 +155,12 @@ def run(
       dispatcher deployment run load-orders/nightly --watch
     """
     from dispatcher import parameters, templates
-    from dispatcher.ops import runs
+    from dispatcher.ops import finding, runs
 
     request = submission.Request(**asked)
     given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
     with connected() as client:
-        found = found_deployment(client, deployment_name)
+        found = client.run(finding.deployment(deployment_name))
         of = found.input
         own_variables = changed.typed(values.template_of(client, found.pool), of.infrastructure)
         wanted = replace(
@@ -204,10 +205,10 @@ def resume(name: str, output: str) -> None:
 
 
 def _set_paused(name: str, is_paused: bool, output: str) -> None:
-    from dispatcher.ops import deployments
+    from dispatcher.ops import deployments, finding
 
     with connected() as client:
-        before = found_deployment(client, name)
+        before = client.run(finding.deployment(name))
         saved = client.run(deployments.set_paused(before.name, is_paused))
         found = client.run(deployments.read(before.name))
         [schedules] = schedule_tables.looked_at(client, [found])
@@ -236,10 +237,10 @@ def delete(name: str, yes: bool, output: str) -> None:
     Example:
       dispatcher deployment delete load-orders/nightly --yes
     """
-    from dispatcher.ops import deployments, moves
+    from dispatcher.ops import deployments, finding, moves
 
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         confirm(f"Delete deployment {found.name!r}?", yes=yes)
         taken_back = client.run(deployments.delete(found.name))
         kept = len(client.run(moves.waiting(found.pool, found.name)))

@@ -13,7 +13,6 @@ import click
 
 from cli import render, schedule_options, schedule_tables, values
 from cli.context import confirm, connected, output_option, yes_option
-from cli.deployment_names import found_deployment
 from cli.schedule_tables import taken_back
 from cli.types import DURATION, POSITIVE_DURATION
 
@@ -47,8 +46,10 @@ def ls(name: str, output: str) -> None:
     Example:
       dispatcher deployment schedule ls nightly
     """
+    from dispatcher.ops import finding
+
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         [shown] = schedule_tables.looked_at(client, [found])
     if output == "json":
         render.document([one.document() for one in shown])
@@ -133,7 +134,7 @@ def create(
       dispatcher deployment schedule create nightly --interval 15m -p day=today --overlap skip
     """
     from dispatcher import schedules
-    from dispatcher.ops import deployments
+    from dispatcher.ops import deployments, finding
 
     given = values.parameters_of(params, params_json)
     wanted = schedule_options.schedule_of(**timing)
@@ -150,7 +151,7 @@ def create(
         )
     )
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         wanted = replace(wanted, parameters=given.typed(found.parameter_schema))
         client.run(deployments.add_schedule(found.name, wanted))
         _tell(client, found.name, wanted.id, "is made" if not paused else "is made, paused", output)
@@ -185,10 +186,10 @@ def resume(name: str, schedule_id: str, output: str) -> None:
 
 
 def _set_active(name: str, schedule_id: str, is_active: bool, output: str) -> None:
-    from dispatcher.ops import deployments
+    from dispatcher.ops import deployments, finding
 
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         chosen = deployments.find_schedule(found, schedule_id)
         saved = client.run(deployments.set_schedule(found.name, chosen.id, is_active=is_active))
         effect = "is active" if is_active else f"is paused; {taken_back(saved.taken_back)}"
@@ -225,10 +226,10 @@ def delete(name: str, schedule_id: str, yes: bool, output: str) -> None:
     Example:
       dispatcher deployment schedule delete nightly 3fa9 --yes
     """
-    from dispatcher.ops import deployments
+    from dispatcher.ops import deployments, finding
 
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         chosen = deployments.find_schedule(found, schedule_id)
         words = f"chedule {chosen.id} ({render.clean(chosen.timing)}) of deployment {found.name!r}"
         confirm(f"Delete s{words}?", yes=yes)
@@ -261,10 +262,10 @@ def preview(name: str, schedule_id: str | None, count: int, output: str) -> None
     Example:
       dispatcher deployment schedule preview nightly --count 10
     """
-    from dispatcher.ops import deployments, schedules
+    from dispatcher.ops import deployments, finding, schedules
 
     with connected() as client:
-        found = found_deployment(client, name)
+        found = client.run(finding.deployment(name))
         if schedule_id is not None:
             found = replace(found, schedules=(deployments.find_schedule(found, schedule_id),))
         pairs = [(found.name, one.id) for one in found.schedules]

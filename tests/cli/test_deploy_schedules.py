@@ -16,7 +16,7 @@ TWO = """name: nightly
 entrypoint: etl.py:load
 schedules:
   - {cron: "0 4 * * *", timezone: Europe/Berlin}
-  - {interval: 15m, parameters: {size: 2}, catchup: none, overlap: skip, jitter_seconds: 10, expires_seconds: 1h}
+  - {interval: 2h, parameters: {size: 2}, catchup: none, overlap: skip, jitter_seconds: 10, expires_seconds: 1h}
 """
 
 
@@ -65,7 +65,7 @@ def test_everything_that_a_file_says(project: Project) -> None:
     [document] = project.json("deploy")
     nightly, often = document["schedules"]
     assert (nightly["cron"], nightly["timezone"]) == ("0 4 * * *", "Europe/Berlin")
-    assert (often["interval"], often["parameters"], often["catchup"]) == (900, {"size": 2}, "none")
+    assert (often["interval"], often["parameters"], often["catchup"]) == (7200, {"size": 2}, "none")
     assert (often["overlap"], often["jitter_seconds"], often["expires_seconds"]) == ("skip", 10, 3600)
     assert document["scheduled_runs"] == len(due(project)) == 8
     [run] = [run for run in project.json("flow-run", "ls") if run["schedule_id"] == often["id"]][:1]

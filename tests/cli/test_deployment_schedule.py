@@ -30,13 +30,13 @@ def waiting(project: Project) -> list[str | None]:
 
 def test_create_with_everything(project: Project) -> None:
     made = project.json(
-        *(*CREATE, "--interval", "15m", "--anchor-date", "2026-01-01T00:05:00", "--timezone", "Europe/Berlin"),
+        *(*CREATE, "--interval", "2h", "--anchor-date", "2026-01-01T00:05:00", "--timezone", "Europe/Berlin"),
         *("-p", "size=2", "--params", '{"day": "x"}', "--catchup", "all", "--overlap", "cancel_running"),
         *("--jitter-seconds", "1m", "--expires-seconds", "600"),
     )
     assert {name: made[name] for name in ("cron", "interval", "rrule", "timezone", "anchor_date", "active")} == {
         "cron": None,
-        "interval": 900,
+        "interval": 7200,
         "rrule": None,
         "timezone": "Europe/Berlin",
         "anchor_date": "2026-01-01T00:05:00",
