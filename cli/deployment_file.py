@@ -82,6 +82,8 @@ class _Reader:
             self.faults = [(line, f"not valid YAML: {error.problem or error.context}{advice}")]
         except yaml.YAMLError as error:
             self.faults = [(1, f"not valid YAML: {error}")]
+        except RecursionError:
+            self.faults = [(1, "not valid YAML: its values are nested too deeply")]
         finally:
             loader.dispose()
         self._end_if_faulty()  # of what is no YAML nothing else can be said

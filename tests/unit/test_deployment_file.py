@@ -142,6 +142,12 @@ def test_a_few_lines_cannot_fill_the_memory(tmp_path: Path) -> None:
     assert "more than 100000 values" in refused(tmp_path, f"l0: &l0 [x]\n{levels}\n")
 
 
+@pytest.mark.parametrize("levels", [300, 3000])
+def test_lists_in_lists_are_told(tmp_path: Path, levels: int) -> None:
+    text = f"entrypoint: a.py:f\nname: {'[' * levels}{']' * levels}\n"
+    assert refused(tmp_path, text).startswith("The deployment file cannot be used")
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadValue, match="cannot be read: No such file"):
         deployment_file.read(tmp_path / "none.yaml")
