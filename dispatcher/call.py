@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
 from dispatcher.errors import refusal
@@ -23,7 +24,7 @@ Flow = Generator["Call[Any]", Any, R]
 # Shared parts, in the order in which they are put before a script's own text; each may use those before it.
 FRAGMENTS = (
     *("_pool", "_index", "_run", "_move", "_end", "_lease", "_consumer", "_stop", "_schedule", "_duty", "_submit"),
-    *("_clock", "_rank", "_match", "_park", "_wake"),
+    *("_clock", "_rank", "_match", "_park", "_wake", "_audit"),
 )
 
 
@@ -36,6 +37,12 @@ class Script:
     sha: str
 
 
+def script_names() -> list[str]:
+    """The names of all scripts."""
+    found = (PurePath(file.name) for file in (files("dispatcher") / "lua").iterdir())
+    return sorted(file.stem for file in found if not file.stem.startswith("_"))
+
+
 @cache
 def script(name: str) -> Script:
     """The script `lua/<name>.lua`. Its shebang line stays first, the fragments follow, then the script's own text.
@@ -46,7 +53,8 @@ def script(name: str) -> Script:
     """
     folder = files("dispatcher") / "lua"
     shebang, own = (folder / f"{name}.lua").read_text("utf-8").split("\n", 1)
-    names, *parts = [(folder / f"{fragment}.lua").read_text("utf-8") for fragment in FRAGMENTS]
+    chosen = FRAGMENTS if name.endswith("_audit") else [part for part in FRAGMENTS if part != "_audit"]
+    names, *parts = [(folder / f"{fragment}.lua").read_text("utf-8") for fragment in chosen]
     text = "\n".join([shebang, names, "local function body()", *parts, own, "end\nreturn body()"])
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

@@ -15,16 +15,21 @@ local function list(index, queue, score)
   if score then call('ZADD', index, score, queue) else call('ZREM', index, queue) end
 end
 
--- Recomputes from truth where the queue stands in the three indexes.
-local function refresh(queue)
+-- The queue's scores in `admissible`, `next` and `early`, computed from truth; false or nil: it does not belong there.
+local function standing(queue)
   local priority = call('ZSCORE', QUEUES, queue)
   local open = priority and queue_free(queue) > 0
   local head = call('ZRANGE', due_key(queue), 0, 0, 'WITHSCORES')[2]
-  list(ADMISSIBLE, queue, open and call('EXISTS', ready_key(queue)) == 1 and priority)
   local again = call('ZRANGE', retry_key(queue), 0, 0, 'WITHSCORES')[2]
   local soonest = head and again and (tonumber(again) < tonumber(head) and again or head) or head or again
-  list(NEXT, queue, priority and soonest)
-  list(EARLY, queue, open and head)
+  return open and call('EXISTS', ready_key(queue)) == 1 and priority, priority and soonest, open and head
+end
+
+local function refresh(queue)
+  local admissible, soonest, early = standing(queue)
+  list(ADMISSIBLE, queue, admissible)
+  list(NEXT, queue, soonest)
+  list(EARLY, queue, early)
   touched[queue] = nil
 end
 

@@ -9,6 +9,7 @@ A new field is added to the dataclass, to its `document()` and to the reader bes
 
 from __future__ import annotations
 
+from dispatcher.models.audits import Fault
 from dispatcher.models.consumers import Consumer
 from dispatcher.models.deployments import Deployment, Saved
 from dispatcher.models.instants import iso
@@ -44,6 +45,7 @@ __all__ = [
     "Deployment",
     "Document",
     "Event",
+    "Fault",
     "Heartbeat",
     "Holder",
     "LogLine",

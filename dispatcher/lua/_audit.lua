@@ -1,0 +1,68 @@
+-- Fragment: looking for faults, and mending what follows from the runs. Only the scripts `*_audit` are built with it.
+-- Keys may be of any type here, so each is asked for its type first.
+local MOST_FAULTS = 1000
+local mends, faults = false, {} -- each fault: code, subject, key without the pool's part, found, wanted
+
+local function fault(code, subject, key, found, wanted)
+  if #faults == MOST_FAULTS then return end
+  faults[#faults + 1] = { code, subject, string.sub(key, #base + 1), found or '', wanted or '' }
+end
+
+local function reported()
+  if mends and faults[1] then event('repaired', 'value', int(#faults)) end
+  return unpack(faults)
+end
+
+local function type_of(key) return call('TYPE', key).ok end
+
+-- Whether the key is absent or of this type by now: one that is not is told, and removed if faults are to be mended.
+local function check_type(key, wanted)
+  local kind = type_of(key)
+  if kind == 'none' or kind == wanted then return true end
+  fault('type', '', key, kind, wanted)
+  if mends then call('UNLINK', key) end
+  return mends
+end
+
+-- Of an index: what a consumer holds is a set, every other one a sorted set.
+local function index_type(key) return string.sub(key, #base + 1, #base + 9) == 'consumer:' and 'set' or 'zset' end
+
+-- The score of a member, true in a set; nil: it is not there.
+local function place_in(key, member)
+  local kind = type_of(key)
+  if kind ~= index_type(key) then return nil end
+  if kind == 'set' then return call('SISMEMBER', key, member) == 1 or nil end
+  return tonumber(call('ZSCORE', key, member) or '')
+end
+
+-- Which of its queue's sets, or `moving`, a waiting run belongs into: where it stands, if its time allows for that.
+local function lane(run)
+  local ready, due, retry = ready_key(run.queue), due_key(run.queue), retry_key(run.queue)
+  local is_undecided = run.epoch == 0 and run.overlap ~= ''
+  local is_apart = is_undecided or run.attempts > 0
+  local order = is_apart and { retry, ready, due } or { due, ready, retry }
+  if run.due <= now then order = is_apart and { ready, retry, due } or { ready, due, retry } end
+  if call('HEXISTS', run_key(run.id), 'moving_to') == 1 then table.insert(order, 1, MOVING) end
+  local found
+  for _, key in ipairs(order) do found = found or place_in(key, run.id) and key end
+  found = found or run.due <= now and not is_undecided and ready or is_apart and retry or due
+  local scores = { [ready] = run.priority * SPAN + run.due, [due] = run.due, [retry] = run.overlap == '' and run.due }
+  return found, scores[found] or true
+end
+
+-- Where the run belongs by its own fields: { [key] = score, or true: any }.
+local function home(run)
+  local keys = { [BY_START] = run.due }
+  if run.deployment ~= '' then keys[base .. 'runs:of:' .. run.deployment] = run.due end
+  if HELD[run.state] then
+    keys[LEASES], keys[slots_key(run.queue)] = true, true
+    if run.consumer ~= '' then keys[holdings_key(run.consumer)] = true end
+  elseif run.state == 'SCHEDULED' then
+    local key, score = lane(run)
+    keys[key] = score
+    if key ~= MOVING and run.expires and run.attempts == 0 then keys[EXPIRING] = run.expires end
+  else
+    keys[finished_key(run.state)] = true
+  end
+  return keys
+end
