@@ -62,17 +62,14 @@ Batches = Generator[Batch, list[Any], R]
 def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batches[R]:
     """The batches of an operation; returns its result. Raises the operation's own errors, or one for Redis's."""
     if isinstance(operation, Call):
-        return (yield from driven_many([operation], url, now_ms))[0]
+        return (yield from _driven_alone(operation, url, now_ms))
     if getgeneratorstate(operation) == GEN_CLOSED:
         raise errors.BugFound("a flow can be run once; it was used already")
     try:
         call = next(operation)
         while True:
             try:
-                if call.work is not None:
-                    (reply,) = yield Batch((), None, call.work)
-                else:
-                    (reply,) = yield from driven_many([call], url, now_ms)
+                reply = yield from _driven_alone(call, url, now_ms)
             except errors.DispatcherError as error:
                 call = operation.throw(error)
             else:
@@ -80,6 +77,15 @@ def driven(operation: Call[R] | Flow[R], url: str, now_ms: Clock | None) -> Batc
     except StopIteration as end:
         result: R = end.value
         return result
+
+
+def _driven_alone(call: Call[R], url: str, now_ms: Clock | None) -> Batches[R]:
+    replies: list[R]
+    if call.work is None:
+        replies = yield from driven_many([call], url, now_ms)
+    else:
+        replies = yield Batch((), None, call.work)
+    return replies[0]
 
 
 def driven_many(calls: list[Call[R]], url: str, now_ms: Clock | None) -> Batches[list[R]]:

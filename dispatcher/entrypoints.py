@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dispatcher.errors import FlowUnnamed
@@ -50,11 +51,13 @@ def _name(function: Callable[..., Any]) -> tuple[str, str]:
     if "<locals>" in name:
         where, _, own = name.rpartition(".<locals>.")
         raise FlowUnnamed(function=own, detail=f"it is made inside {where}, each time anew")
+    if not isinstance(getattr(function, "__self__", None), type | ModuleType | None):
+        raise FlowUnnamed(function=name, detail="it is a method of one instance")
     found: Any = sys.modules.get(module)
     for part in name.split("."):
         found = getattr(found, part, None)
     if found is not function:
-        raise FlowUnnamed(function=name, detail=f"module {module} has not it under this name but {found!r}")
+        raise FlowUnnamed(function=name, detail=f"what module {module} has under this name is not it but {found!r}")
     return name, module
 
 

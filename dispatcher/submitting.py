@@ -106,7 +106,7 @@ def _key(request: Request) -> object:
     what: object = request.what
     if not isinstance(what, str):
         what = id(what) if callable(request.what) else tuple(request.what)
-    return what, request.pool, request.path, request.check, request.queue in (None, DEFAULT_QUEUE)
+    return what, request.pool, request.path, request.check
 
 
 def _source(request: Request) -> Flow[_Source]:
@@ -114,7 +114,7 @@ def _source(request: Request) -> Flow[_Source]:
         return (yield from _of_deployment(request, request.deployment))
     wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
     pool = request.pool or DEFAULT_POOL
-    if request.pool is None and request.queue in (None, DEFAULT_QUEUE):
+    if request.pool is None:
         yield from pools.ensure(DEFAULT_POOL)
     template = yield from templates.read(pool)
     base = seen.filled(wanted)
