@@ -1,4 +1,5 @@
-"""Numbers, settings, exit codes and reasons that the pages tell, against the code that decides them."""
+"""Numbers, settings, exit codes, reasons, metrics and keys of files that the pages tell, against the code that decides
+them."""
 
 from __future__ import annotations
 
@@ -8,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.metrics import Metrics
+from agent.vitals import Beat, Vitals
 from cli import main
-from dispatcher import settings
+from cli.deployment_form import Entry, ScheduleEntry, WorkPool
+from dispatcher import pool_types, settings
 from dispatcher.ops import views
 from dispatcher.profiles import OTHER_VARIABLES, variable
 from dispatcher.settings import kind
@@ -80,6 +84,35 @@ def test_variables_that_are_no_settings_are_told() -> None:
 def test_exit_codes_are_told() -> None:
     codes = {0, 2, main.INTERRUPTED, main.BROKEN_PIPE, *(code for _, code in main.EXIT_CODES)}
     assert {int(row[0]) for row in rows("operations.md", "Exit codes")} == codes
+
+
+def test_metrics_are_told() -> None:
+    told = {
+        name for row in rows("workers.md", "Health check and metrics") for name in re.findall(r"`(\w+_\w+)`", row[0])
+    }
+    vitals = Vitals()
+    vitals.heartbeat = lambda: Beat(0.0, 1.0)
+    text = Metrics(vitals).text()
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
+    assert told == {name for name in kinds if not name.endswith("_created")}
+
+
+def test_variables_of_a_process_are_told() -> None:
+    template = pool_types.default_template("process")
+    assert [row[0].strip("`") for row in rows("templates.md", "The variables of `process`")] == list(
+        template["variables"]["properties"]
+    )
+
+
+def test_keys_of_a_deployment_file_are_told() -> None:
+    told = [key for row in rows("deployments.md", "A file") for key in re.findall(r"`([\w.]+)`", row[0])]
+    known = [name for name in Entry.model_fields if name != "work_pool"]
+    assert sorted(told) == sorted([*known, *(f"work_pool.{name}" for name in WorkPool.model_fields)])
+
+
+def test_keys_of_a_schedule_are_told() -> None:
+    told = [row[0].strip("`") for row in rows("schedules.md", "Schedules")]
+    assert sorted(["cron", "interval", "rrule", *told]) == sorted(ScheduleEntry.model_fields)
 
 
 def test_reasons_are_told() -> None:
