@@ -92,6 +92,8 @@ def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
     else:
         left = "" if before.queue == deployment.queue else before.queue
         taken_back = yield from _save(deployment, over, duty=moves.queue_duty(deployment.name, left) if left else "")
+    if (yield from pool_of(deployment.name)) != deployment.pool:  # somebody moved it meanwhile
+        yield from settle(deployment.pool, deployment.name)
     if left:
         moved = yield from moves.requeue(deployment.pool, deployment.name, before=left, after=deployment.queue)
     active = [(deployment.name, one.id) for one in deployment.schedules if schedules.digest(deployment, one)]
@@ -125,12 +127,15 @@ def _moved(before: Deployment, after: Deployment) -> Flow[tuple[int, int]]:
     resting: list[Arg] = [word for one in after.schedules for word in (one.id, "", "", "rest")]
     yield from _stored_call(after, ANY, "", resting)
     yield from _listed(after)
+    found = 0, 0
     try:
-        return (yield from settle(before.pool, before.name))
-    except PoolNotFound as error:
+        found = yield from settle(before.pool, before.name)
+    except PoolNotFound as error:  # the pool that it left may be gone by now, with its runs
         if error.facts.get("pool") != before.pool:
             raise
-        return 0, 0  # it was deleted meanwhile, with its runs
+    if (yield from _kept(after.name)) is None:  # another took it away before the directory said that it is there
+        raise DeploymentChanged(deployment=after.name)
+    return found
 
 
 def settle(pool: str, name: str) -> Flow[tuple[int, int]]:
@@ -154,33 +159,49 @@ def _settled(pool: str, name: str) -> Flow[tuple[int, int]]:
     here = yield from _in_pool(pool, name)
     there = (yield from _in_pool(goal, name)) if goal and goal != pool else None
     if there is None:
-        if here is not None and not goal:
-            yield from _delete(here)
-        home = here.queue if here is not None and goal else ""
-        return 0, (yield from moves.put_back(pool, name, home))
-    taken_back, cursors = (yield from _halted(here, there)) if here is not None else (0, {})
-    yield from _save(there, there.version, cursors)
-    moved = yield from moves.move(pool, name, there.pool, there.queue)
-    if here is not None:
-        yield from _delete(here)
-    if (yield from pool_of(name)) != there.pool:  # what has gone there is to go on
-        yield from settle(there.pool, name)
-    return taken_back, moved
+        if here is not None and goal is None:
+            yield from _delete(here, "future")
+        elif here is not None and goal != pool:  # it is nowhere else: two moves crossed, or a pool was deleted
+            cursors = yield from _cursors(here)
+            yield from _listed(here)
+            goal = pool
+            yield from _save(here, here.version, cursors)
+        found = 0, (yield from moves.put_back(pool, name, here.queue if here is not None and goal else ""))
+    else:
+        taken_back = 0
+        cursors = {}
+        if here is not None:
+            taken_back = yield from _halted(here, there)
+            cursors = yield from _cursors(here)
+        # Another version: whoever leads it back at the same time cannot take it away there, when it is gone here.
+        yield from _save(replace(there, version=new_id()), there.version, cursors)
+        found = taken_back, (yield from moves.move(pool, name, there.pool, there.queue))
+        if here is not None:
+            yield from _delete(here, "")
+    if (yield from pool_of(name)) != goal:
+        if there is not None:  # what has gone there is to go on
+            yield from settle(there.pool, name)
+        raise DeploymentChanged(deployment=name)
+    return found
 
 
-def _halted(before: Deployment, after: Deployment) -> Flow[tuple[int, dict[str, int]]]:
-    """Stops the schedules where the deployment was, so that at no time two pools make their runs. Returns how many runs
-    were taken back, and how far the schedules that go on as they were had come."""
+def _halted(before: Deployment, after: Deployment) -> Call[int]:
+    """Stops the schedules where the deployment was, so that at no time two pools make their runs. Those that go on as
+    they were only come to rest. Returns how many runs were taken back."""
     digests = {one.id: schedules.digest(after, one) for one in after.schedules}
-    same = {one.id for one in before.schedules if digests.get(one.id, "") == schedules.digest(before, one) != ""}
     stopping: list[Arg] = []
     for one in before.schedules:
-        what = "rest" if one.id in same else "future" if digests.get(one.id, "future") else "all"
-        stopping += [one.id, "", "", what]
-    taken_back = yield from _stored_call(before, before.version, "", stopping)
-    pairs = [(before.name, schedule_id) for schedule_id in sorted(same)]
-    found = (yield from schedules.progress(before.pool, pairs)) if pairs else []
-    return taken_back, {pair[1]: row.cursor_ms for pair, row in zip(pairs, found, strict=True) if row.cursor_ms}
+        known = digests.get(one.id)
+        what = "future" if known is None or known else "all"
+        stopping += [one.id, "", "", "rest" if known and known == schedules.digest(before, one) else what]
+    return _stored_call(before, before.version, "", stopping)
+
+
+def _cursors(deployment: Deployment) -> Flow[dict[str, int]]:
+    """How far its schedules have come."""
+    pairs = [(deployment.name, one.id) for one in deployment.schedules]
+    found = (yield from schedules.progress(deployment.pool, pairs)) if pairs else []
+    return {pair[1]: row.cursor_ms for pair, row in zip(pairs, found, strict=True) if row.cursor_ms}
 
 
 def _save(deployment: Deployment, over: str, cursors: Mapping[str, int] | None = None, *, duty: str = "") -> Call[int]:
@@ -204,10 +225,11 @@ def _stored_call(deployment: Deployment, over: str, duty: str, args: list[Arg]) 
     )
 
 
-def _delete(deployment: Deployment) -> Call[int]:
-    """Raises `DeploymentChanged` when the pool keeps another version by now."""
+def _delete(deployment: Deployment, what: str) -> Call[int]:
+    """`what` runs of its schedules are taken back: `future` ones, or empty: none. Raises `DeploymentChanged` when the
+    pool keeps another version by now."""
     decode = expect("deleted", pool=deployment.pool, deployment=deployment.name)
-    args = (deployment.name, deployment.version)
+    args = (deployment.name, deployment.version, what)
     return Call("deployment_delete", (keyspace.pool(deployment.pool),), args, lambda reply: int(decode(reply)[0]))
 
 
@@ -282,7 +304,7 @@ def delete(name: str) -> Flow[int]:
     taken_back = 0
     for _ in range(TRIES):
         with suppress(DeploymentChanged):  # then it is there again, or another one
-            taken_back += yield from _delete(deployment)
+            taken_back += yield from _delete(deployment, "future")
             if (yield from pool_of(deployment.name)) == deployment.pool:
                 yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
         found = yield from _kept(deployment.name)

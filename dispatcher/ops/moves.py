@@ -17,7 +17,7 @@ from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import PoolBeingDeleted, PoolNotFound
+from dispatcher.errors import DeploymentChanged, PoolBeingDeleted, PoolNotFound
 from dispatcher.ops import queues, runs
 from dispatcher.ops.reading import fields, optional
 from dispatcher.states import State
@@ -87,7 +87,10 @@ class _Leaving:
 
 def move(pool: str, deployment: str, target: str, queue: str) -> Flow[int]:
     """Moves the waiting runs of the deployment to the queue of another pool; returns how many. Those that were on their
-    way to yet another one go there too. When the target is gone they wait where they were."""
+    way to yet another one go there too. When the target is gone they wait where they were.
+
+    Raises `DeploymentChanged` when another decided otherwise meanwhile: then it has to be looked at anew where they go.
+    """
     ids = yield from waiting(pool, deployment)
     gone: list[_Leaving] = []
     count = 0
@@ -99,8 +102,10 @@ def move(pool: str, deployment: str, target: str, queue: str) -> Flow[int]:
         to_target = [run for run in leaving if run.goal == target]
         gone, back = yield from _adopted(pool, target, queue, to_target)
         count += len(gone)
-        if back:  # the target is gone, or somebody decided otherwise: who leads the deployment elsewhere has them
-            ids = []
+        if back and (yield from _is_there(target)):
+            yield from _returned(pool, "", back)
+            raise DeploymentChanged(deployment=deployment)
+        ids = [] if back else ids
         for goal, arrived, refused in (yield from _decided([run for run in leaving if run.goal != target])):
             gone += arrived
             back += refused
@@ -120,6 +125,10 @@ def put_back(pool: str, deployment: str, queue: str) -> Flow[int]:
             gone += arrived
             count += yield from _returned(pool, queue, refused)
     return count
+
+
+def _is_there(pool: str) -> Call[bool]:
+    return Call("HMGET", (keyspace.pool(pool),), ("id", "deleting"), lambda reply: bool(reply[0]) and reply[1] != "1")
 
 
 def _step(pool: str, deployment: str, target: str, gone: Sequence[_Leaving], batch: list[str]) -> Call[list[_Leaving]]:
