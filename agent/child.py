@@ -13,7 +13,10 @@ A run that is due gets `!` alone. No user code runs before the first word: end o
 consumer died, perhaps before it had put the child under its guardian's eyes, and nothing happens any more. Once a word
 has come, standard input is empty. On Linux the kernel also kills the child with its parent.
 
-SIGTERM becomes SystemExit, so that `finally` blocks and context managers of a flow run when it is cancelled.
+SIGTERM becomes SystemExit, so that `finally` blocks and context managers of a flow run when it is cancelled; only the
+first one, as a second must not break them. Python runs handlers between two steps of its own: a SIGTERM that comes
+right before a long call of the system is noted, and looked at when that call ends. Hence SIGURG, which does nothing but
+end such a call, follows it (`agent/infrastructure/process_job.py`); who does not know it, ignores it.
 
 Parameters are passed as the JSON they are where the annotations ask for no more, which is seen without importing
 anything; `agent/annotations.py` converts the others. `agent/inspection.py` loads flows for `deploy` by `load`.
@@ -101,6 +104,7 @@ def run(folder: str) -> None:
         flow: Callable[..., Any] | None = None
         if spec["command"] is None:
             _signal.signal(_SIGTERM, _leave)
+            _signal.signal(_signal.SIGURG, _look_up)
             flow = load(spec["entrypoint"], spec["path"])
             parameters = fitted(flow, spec["parameters"])
         if word == _PREPARE:
@@ -127,10 +131,16 @@ def run(folder: str) -> None:
         sys.exit(1)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _leave(_signal: int, _frame: FrameType | None) -> None:
     # Where `dispatcher.current` looks; it may not be imported yet, and nothing here imports it.
-    sys.modules["__main__"].dispatcher_run_is_asked_to_stop = True  # type: ignore[attr-defined]
-    sys.exit(128 + _SIGTERM)
+    ours = sys.modules["__main__"].__dict__
+    if not ours.get("dispatcher_run_is_asked_to_stop"):
+        ours["dispatcher_run_is_asked_to_stop"] = True
+        sys.exit(128 + _SIGTERM)
+
+
+def _look_up(_signal: int, _frame: FrameType | None) -> None:
+    """Does nothing. When Python calls it, it calls the handlers of all signals that came before as well."""
 
 
 def _is_async(flow: object) -> bool:

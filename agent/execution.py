@@ -30,6 +30,7 @@ from dispatcher.ops import leases
 from dispatcher.states import State
 
 T = TypeVar("T")
+_ASK_AGAIN_S = 1.0  # what was asked to end and has not ended may not have noticed
 _log = logging.getLogger("dispatcher.consumer")
 
 
@@ -181,7 +182,9 @@ class Execution:
         """SIGTERM, grace, SIGKILL. What has at most been loaded needs no grace."""
         if self.is_started and self._stop is not Stop.LOST:
             job.stop(force=False)
-            await _until(end, self.grace_s)
+            until_s = now_s() + self.grace_s
+            while (left_s := until_s - now_s()) > 0 and not await _until(end, min(left_s, _ASK_AGAIN_S)):
+                job.stop(force=False)
         job.stop(force=True)
 
     async def _report(self, ended: Ended) -> None:

@@ -58,7 +58,7 @@ class Job(Protocol):
 
     def stop(self, *, force: bool) -> None:
         """Asks the job to end, or (`force`) ends it with all its processes; returns at once. Safe from any thread and
-        at any time, also after the end."""
+        at any time, also after the end. It is asked again while it does not end; it should notice once."""
         ...
 
 

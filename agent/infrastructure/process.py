@@ -81,7 +81,8 @@ class ProcessInfrastructure:
                 shutil.rmtree(folder, ignore_errors=True)
             return Ended(could_not_start=f"host {self._host} could not start a process: {error}")
         self._guarding.add(process.pid)
-        return ProcessJob(process, line, folder, sink, self._guarding, self._host, run.input)
+        is_flow = not (wanted.command or run.input.command)
+        return ProcessJob(process, line, folder, sink, self._guarding, self._host, run.input, is_flow=is_flow)
 
     def _missing(self, run: Claimed, wanted: Configuration) -> str | None:
         """Which folder this host does not have, in words. A command that has a folder needs no code."""

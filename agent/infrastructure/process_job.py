@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.infrastructure.base import Ended, Sink
@@ -29,7 +30,8 @@ _LAST_BYTES = 1 << 20  # read after the end; a pipe holds less, more can only co
 
 
 class ProcessJob:
-    """One process with its group, its private folder and its output. `line`: our end of its standard input."""
+    """One process with its group, its private folder and its output. `line`: our end of its standard input. `is_flow`:
+    Python calls a flow there."""
 
     def __init__(
         self,
@@ -40,6 +42,8 @@ class ProcessJob:
         guarding: Guarding,
         host: str,
         of: RunInput,
+        *,
+        is_flow: bool,
     ) -> None:
         self._process = process
         self._line = line
@@ -49,6 +53,8 @@ class ProcessJob:
         self._guarding = guarding
         self._host = host
         self._of = of
+        self._is_flow = is_flow
+        self._is_asked = False
         self._is_buried = False  # guarded by the lock: afterwards the number may belong to a stranger
         self._burying = threading.Lock()
         self._stir = asyncio.Event()
@@ -82,15 +88,24 @@ class ProcessJob:
         self._loaded.set()
 
     def stop(self, *, force: bool) -> None:
+        """SIGTERM once: the second means "at once" to many. A flow may not have noticed it (`agent/child.py`), so it
+        is woken when it is asked again."""
         with self._burying:
-            if not self._is_buried:
-                _signal_group(self.pid, signal.SIGKILL if force else signal.SIGTERM)
+            if self._is_buried:
+                return
+            if force:
+                _send(os.killpg, self.pid, signal.SIGKILL)
+            elif not self._is_asked:
+                self._is_asked = True
+                _send(os.killpg, self.pid, signal.SIGTERM)
+            elif self._is_flow:
+                _send(os.kill, self.pid, signal.SIGURG)
 
     async def wait(self) -> Ended:
         await _ended(self._process)
         with self._burying:
             if not self._is_buried:
-                _signal_group(self.pid, signal.SIGKILL)
+                _send(os.killpg, self.pid, signal.SIGKILL)
                 self._guarding.discard(self.pid)
                 self._process.wait()
                 self._is_buried = True
@@ -150,9 +165,9 @@ def _read(descriptor: int) -> bytes | None:
         return None
 
 
-def _signal_group(group: int, number: signal.Signals) -> None:
+def _send(send: Callable[[int, int], None], target: int, number: signal.Signals) -> None:
     try:
-        os.killpg(group, number)
+        send(target, number)
     except (ProcessLookupError, PermissionError):  # gone, or (macOS) only zombies are left
         pass
 
