@@ -1,12 +1,27 @@
 """Deployments: kept with their pool, found by full or plain name, replaced, moved, deleted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
-from dispatcher.errors import AmbiguousName, BadName, DeploymentNotFound, PoolNotFound
-from dispatcher.models import Deployment, RunInput
+from dispatcher import keyspace
+from dispatcher.client import Client
+from dispatcher.errors import (
+    AmbiguousName,
+    BadName,
+    BadValue,
+    DeploymentChanged,
+    DeploymentNotFound,
+    PoolNotFound,
+    ScheduleExists,
+    ScheduleNotFound,
+)
+from dispatcher.models import Deployment, RunInput, Schedule
 from dispatcher.ops import deployments, pools, runs
+from tests.conftest import Clock
+from tests.deploying import every
 from tests.scene import POOL, Scene
 
 NIGHTLY = Deployment(
@@ -93,3 +108,101 @@ def test_list_is_by_name_over_all_pools(scene: Scene) -> None:
     for name, pool in (("z/1", "a"), ("b/1", POOL), ("m/1", "a")):
         scene.run(deployments.save(replace(NIGHTLY, name=name, pool=pool)))
     assert [found.name for found in scene.run(deployments.list_all())] == ["b/1", "m/1", "z/1"]
+
+
+def test_only_in_place_of_the_version_that_was_seen(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY, over=""))
+    scene.refused(deployments.save(NIGHTLY, over=""), DeploymentChanged)
+    seen = scene.run(deployments.read("nightly"))
+    scene.run(deployments.save(replace(seen, description="theirs")))
+    scene.refused(deployments.save(replace(seen, description="mine"), over=seen.version), DeploymentChanged)
+    assert scene.run(deployments.read("nightly")).description == "theirs"
+    again = scene.run(deployments.read("nightly"))
+    scene.run(deployments.save(replace(again, description="mine"), over=again.version))
+    assert scene.run(deployments.read("nightly")).description == "mine"
+
+
+def test_who_reads_and_who_writes_at_once_is_told_by_the_script(scene: Scene) -> None:
+    """Another one stored it after this flow had looked at the version."""
+    scene.run(deployments.save(NIGHTLY))
+    seen = scene.run(deployments.read("nightly"))
+    flow = deployments.save(replace(seen, description="mine"), over=seen.version)
+    call = next(flow)
+    while call.command != "deployment_save":
+        call = flow.send(scene.run(call))
+    scene.run(deployments.save(replace(seen, description="theirs")))
+    scene.refused(call, DeploymentChanged)
+    assert scene.run(deployments.read("nightly")).description == "theirs"
+
+
+def test_each_change_has_a_version_of_its_own(scene: Scene) -> None:
+    versions = set()
+    for _ in range(3):
+        scene.run(deployments.save(NIGHTLY))
+        versions.add(scene.run(deployments.read("nightly")).version)
+    assert len(versions) == 3
+
+
+def test_changes_of_eight_at_once_are_all_kept(scene: Scene, redis_url: str, clock: Clock) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    together = Barrier(8)
+
+    def add(number: int) -> None:
+        with Client(redis_url, now_ms=clock) as client:
+            together.wait()
+            client.run(deployments.add_schedule("nightly", every(10 + number)))
+            client.run(deployments.change("nightly", lambda found: replace(found, description=found.description + "x")))
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(add, range(8)))
+    seen = scene.run(deployments.read("nightly"))
+    assert {one.interval_s for one in seen.schedules} == {60 * (10 + number) for number in range(8)}
+    assert seen.description == NIGHTLY.description + "x" * 8
+
+
+def test_deployed_by_eight_at_once_it_is_there_once(scene: Scene, redis_url: str, clock: Clock) -> None:
+    together = Barrier(8)
+
+    def deploy(_: int) -> int:
+        with Client(redis_url, now_ms=clock) as client:
+            together.wait()
+            return client.run(deployments.save(replace(NIGHTLY, schedules=(every(10),)))).scheduled
+
+    with ThreadPoolExecutor(8) as threads:
+        made = list(threads.map(deploy, range(8)))
+    assert sum(made) == 6
+    kept = scene.run(runs.list_pool(POOL, deployment=NIGHTLY.name))
+    assert len({run.due_at_ms for run in kept}) == len(kept) == 6
+
+
+def test_what_a_change_raises_is_raised(scene: Scene) -> None:
+    scene.run(deployments.save(replace(NIGHTLY, schedules=(every(10),))))
+    scene.refused(deployments.add_schedule("nightly", every(10)), ScheduleExists)
+    scene.refused(deployments.delete_schedule("nightly", "f00"), ScheduleNotFound)
+    scene.refused(deployments.set_schedule("nightly", "", is_active=False), ScheduleNotFound)
+    scene.refused(deployments.set_paused("gone", True), DeploymentNotFound)
+
+
+def test_too_many_schedules_or_one_twice(scene: Scene) -> None:
+    scene.refused(deployments.save(replace(NIGHTLY, schedules=(every(10), every(10)))), BadValue, "twice")
+    many = tuple(every(10 + number) for number in range(21))
+    scene.refused(deployments.save(replace(NIGHTLY, schedules=many)), BadValue, "20")
+    scene.run(deployments.save(replace(NIGHTLY, schedules=many[:20])))
+
+
+def test_schedules_are_kept_as_they_are(scene: Scene) -> None:
+    given = (
+        Schedule(cron="0 4 * * 1-5", timezone="Europe/Berlin", catchup="all", overlap="skip", is_active=False),
+        every(10, jitter_s=1.5, expires_s=60.0, parameters={"day": [1, None]}),
+        Schedule(rrule="FREQ=DAILY;COUNT=3", anchor="2027-02-01"),
+    )
+    scene.run(deployments.save(replace(NIGHTLY, schedules=given)))
+    assert scene.run(deployments.read("nightly")).schedules == given
+
+
+def test_a_directory_that_was_lost_is_made_again(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    scene.server.delete(keyspace.deployments())
+    scene.refused(deployments.read("load/nightly"), DeploymentNotFound)
+    scene.run(deployments.save(NIGHTLY))
+    assert scene.run(deployments.read("load/nightly")) == NIGHTLY
