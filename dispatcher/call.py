@@ -23,8 +23,8 @@ Flow = Generator["Call[Any]", Any, R]
 
 # Shared parts, in the order in which they are put before a script's own text; each may use those before it.
 FRAGMENTS = (
-    *("_pool", "_index", "_run", "_move", "_end", "_lease", "_consumer", "_stop", "_schedule", "_duty", "_submit"),
-    *("_clock", "_rank", "_match", "_park", "_wake", "_audit"),
+    *("_pool", "_index", "_filter", "_run", "_move", "_end", "_lease", "_consumer", "_stop", "_schedule", "_duty"),
+    *("_submit", "_fill", "_clock", "_rank", "_match", "_park", "_wake", "_audit"),
 )
 
 

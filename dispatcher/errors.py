@@ -213,6 +213,16 @@ class FilterMisplaced(BadRequest):
 pools deployments name their queue: `dispatcher deploy --pool {pool} --work-queue {queue}`."""
 
 
+class QueueIsFilter(BadRequest):
+    """Work queue {queue!r} of work pool {pool!r} has a filter: it shows runs of other queues, and none is sent to it. \
+Name another queue, or none: then it is 'default'."""
+
+
+class TooManyFilters(BadRequest):
+    """Work pool {pool!r} has {found} queues with filters, which is the most. Delete one first: \
+`dispatcher work-queue ls --pool {pool}` lists them."""
+
+
 # What became of a run that somebody waited for ------------------------------------------------------------------------
 
 
@@ -276,6 +286,8 @@ REASONS: dict[str, type[DispatcherError]] = {
     "QUEUEBUSY": QueueHasRuns,
     "DEFAULTQUEUE": DefaultQueueProtected,
     "COLLIDE": PrioritiesCollide,
+    "FILTERQUEUE": QueueIsFilter,
+    "FILTERSFULL": TooManyFilters,
     "NORUN": RunNotFound,
     "FINISHED": RunFinished,
     "UNFINISHED": RunUnfinished,
@@ -289,11 +301,12 @@ REASONS: dict[str, type[DispatcherError]] = {
 def refusal(word: str, found: object = "", **facts: object) -> DispatcherError:
     """The error for a script's reason word; an unknown word gives `BugFound`.
 
-    `found` is what the word brought along; of NOQUEUE it is the queue, which only the script knows when there are many.
+    `found` is what the word brought along; of NOQUEUE and FILTERQUEUE it is the queue, which only the script knows when
+    there are many.
     """
     kind = REASONS.get(word)
     if kind is None:
         return BugFound(f"a script answered {word!r}, which no table knows")
-    if word == "NOQUEUE" and found:
+    if word in ("NOQUEUE", "FILTERQUEUE") and found:
         facts["queue"] = found
     return kind(found=found, **facts)

@@ -39,12 +39,14 @@ def _of(pool: str, part: str) -> str:
 
 def pool(pool: str) -> str:
     """Hash: id, type, description, limit (absent: none), paused (0|1), note, deleting, lease_ms, keep_ms and keep_runs
-    (of each final state), template (JSON) and template_id (absent: the type's own), created_ms, updated_ms."""
+    (of each final state), template (JSON) and template_id (absent: the type's own), filters (JSON: queue -> its filter,
+    of all that have one), created_ms, updated_ms."""
     return _of(pool, "pool")
 
 
 def state(pool: str) -> str:
-    """Hash: last_ms (when a script last looked at the clock), hold_ms (no lease is reaped before)."""
+    """Hash: last_ms (when a script last looked at the clock), hold_ms (no lease is reaped before), filling (how far
+    new filters have picked up the kept runs: start and id of the last one)."""
     return _of(pool, "state")
 
 
@@ -54,7 +56,8 @@ def queues(pool: str) -> str:
 
 
 def queue(pool: str, queue: str) -> str:
-    """Hash: id, limit (absent: none), paused (0|1), note, description, created_ms, updated_ms."""
+    """Hash: id, limit (absent: none), paused (0|1), note, description, filter (JSON, of the legacy kind of queue that
+    shows runs of others), filling (1: the filter is new, and closed until it shows all), created_ms, updated_ms."""
     return _of(pool, f"queue:{queue}")
 
 
@@ -77,6 +80,26 @@ def retry(pool: str, queue: str) -> str:
 def slots(pool: str, queue: str) -> str:
     """Sorted set: run that holds a slot of the queue; score = claim ms. Outlives a deleted queue until it is empty."""
     return _of(pool, f"queue:{queue}:slots")
+
+
+def lane_ready(pool: str, queue: str, filter: str) -> str:
+    """Sorted set: those members of the queue's `ready` that the filter queue shows; same score."""
+    return _of(pool, f"queue:{queue}/{filter}:ready")
+
+
+def lane_due(pool: str, queue: str, filter: str) -> str:
+    """Sorted set: those members of the queue's `due` that the filter queue shows; same score."""
+    return _of(pool, f"queue:{queue}/{filter}:due")
+
+
+def lane_retry(pool: str, queue: str, filter: str) -> str:
+    """Sorted set: those members of the queue's `retry` that the filter queue shows; same score."""
+    return _of(pool, f"queue:{queue}/{filter}:retry")
+
+
+def filter_slots(pool: str, filter: str) -> str:
+    """Sorted set: run that holds a slot of any queue and that the filter queue matches; score = claim ms."""
+    return _of(pool, f"queue:/{filter}:slots")
 
 
 def admissible(pool: str) -> str:
@@ -154,8 +177,8 @@ def run(pool: str, run: str) -> str:
 
 
 def run_input(pool: str, run: str) -> str:
-    """String, JSON: what to execute (entrypoint or command, path, parameters, tags, ...), as submitted; opaque to
-    scripts."""
+    """String, JSON: what to execute (entrypoint or command, path, parameters, tags, ...), as submitted. Scripts look
+    only at tags and infrastructure, and only where there are filters."""
     return _of(pool, f"run:{run}:input")
 
 
@@ -243,9 +266,9 @@ def deployment_set(pool: str) -> str:
 KEYS = {
     function.__name__: function
     for function in (
-        pools, deployments, pool, state, queues, queue, ready, due, retry, slots, admissible, next, early, leases,
-        consumers, consumer, consumer_runs, groups, parked, woken, timers, wake, run, run_input, run_job, run_result,
-        run_log, runs_by_start, runs_of, runs_finished, idempotency, events, schedule, schedule_runs, duties, expiring,
-        moving, moved, deployment_set,
+        pools, deployments, pool, state, queues, queue, ready, due, retry, slots, lane_ready, lane_due, lane_retry,
+        filter_slots, admissible, next, early, leases, consumers, consumer, consumer_runs, groups, parked, woken,
+        timers, wake, run, run_input, run_job, run_result, run_log, runs_by_start, runs_of, runs_finished, idempotency,
+        events, schedule, schedule_runs, duties, expiring, moving, moved, deployment_set,
     )
 }  # fmt: skip

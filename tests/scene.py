@@ -27,7 +27,9 @@ LEASE_MS = 30_000
 
 
 def new_run(queue: str = "default", **options: Any) -> NewRun:
-    return NewRun(id=options.pop("id", None) or new_id(), name="r", queue=queue, input=RunInput(), **options)
+    return NewRun(
+        id=options.pop("id", None) or new_id(), name="r", queue=queue, input=options.pop("input", RunInput()), **options
+    )
 
 
 def new_consumer(name: str = "one", pool: str = POOL, **options: Any) -> Consumer:
@@ -39,32 +41,33 @@ def new_consumer(name: str = "one", pool: str = POOL, **options: Any) -> Consume
 
 
 class Scene:
-    """One pool, made at the beginning, with the queue `default`."""
+    """One pool, made at the beginning, with the queue `default`; `pool` of a method names another one."""
 
-    def __init__(self, run: conftest.Run, clock: conftest.Clock, server: Any) -> None:
+    def __init__(self, run: conftest.Run, clock: conftest.Clock, server: Any, name: str = POOL) -> None:
         self.run = run
         self.clock = clock
         self.server = server
+        self.name = name
 
     # given --------------------------------------------------------------------------------------
 
-    def queue(self, name: str, priority: int | None = None, *, limit: int | None = None, pool: str = POOL) -> str:
-        self.run(queues.create(pool, name, priority=priority, limit=limit))
+    def queue(self, name: str, priority: int | None = None, *, limit: int | None = None, pool: str = "") -> str:
+        self.run(queues.create(pool or self.name, name, priority=priority, limit=limit))
         return name
 
-    def submit(self, queue: str = "default", *, pool: str = POOL, **options: Any) -> str:
-        (found,) = self.run(runs.submit(pool, [new_run(queue, **options)]))
+    def submit(self, queue: str = "default", *, pool: str = "", **options: Any) -> str:
+        (found,) = self.run(runs.submit(pool or self.name, [new_run(queue, **options)]))
         return found.id
 
     def submit_many(self, count: int, queue: str = "default", **options: Any) -> list[str]:
         """`count` runs, submitted together; their order in a queue is the order of the ids."""
         batch = [new_run(queue, **options) for _ in range(count)]
         for start in range(0, count, runs.SUBMIT_BATCH):
-            self.run(runs.submit(POOL, batch[start : start + runs.SUBMIT_BATCH]))
+            self.run(runs.submit(self.name, batch[start : start + runs.SUBMIT_BATCH]))
         return [run.id for run in batch]
 
-    def join(self, name: str = "one", *, predecessors: tuple[str, ...] = (), pool: str = POOL, **options: Any) -> str:
-        consumer = new_consumer(name, pool, **options)
+    def join(self, name: str = "one", *, predecessors: tuple[str, ...] = (), pool: str = "", **options: Any) -> str:
+        consumer = new_consumer(name, pool or self.name, **options)
         self.run(consumers.register(consumer, predecessors))
         return consumer.id
 
@@ -88,28 +91,28 @@ class Scene:
 
     # when ---------------------------------------------------------------------------------------
 
-    def claim(self, consumer: str, want: int = 1, *, load: int = 0, request: str = "", pool: str = POOL) -> Claim:
-        return self.run(leases.claim(pool, consumer, request=request or new_id(), want=want, load=load))
+    def claim(self, consumer: str, want: int = 1, *, load: int = 0, request: str = "", pool: str = "") -> Claim:
+        return self.run(leases.claim(pool or self.name, consumer, request=request or new_id(), want=want, load=load))
 
     def take(self, consumer: str, want: int = 64) -> list[str]:
         """The ids that a claim gives, in its order."""
         return [claimed.id for claimed in self.claim(consumer, want).runs]
 
     def start(self, consumer: str, held: Held) -> State:
-        return self.run(leases.start(POOL, consumer, *held, pid=11))
+        return self.run(leases.start(self.name, consumer, *held, pid=11))
 
     def finish(self, consumer: str, held: Held, state: State = State.COMPLETED, **options: Any) -> str:
-        (word,) = self.run(leases.finish(POOL, consumer, [Outcome(*held, state, **options)]))
+        (word,) = self.run(leases.finish(self.name, consumer, [Outcome(*held, state, **options)]))
         return word
 
     def release(self, consumer: str, *held: Held) -> list[str]:
-        return self.run(leases.release(POOL, consumer, held))
+        return self.run(leases.release(self.name, consumer, held))
 
     def renew(self, consumer: str, *held: Held) -> Heartbeat:
-        return self.run(leases.renew(POOL, consumer, held))
+        return self.run(leases.renew(self.name, consumer, held))
 
     def tick(self) -> None:
-        self.run(pools.tick(POOL))
+        self.run(pools.tick(self.name))
 
     def pass_lease(self, *awake: str, ms: int = LEASE_MS + 2_000) -> None:
         """Time passes in steps that are no silence, until leases taken now are to be reaped; `awake` show signs."""
@@ -124,13 +127,13 @@ class Scene:
     # then ---------------------------------------------------------------------------------------
 
     def see(self, run: str) -> Run:
-        return self.run(runs.read(POOL, run))
+        return self.run(runs.read(self.name, run))
 
     def state(self, run: str) -> State:
         return self.see(run).state
 
     def pool(self) -> Pool:
-        return self.run(pools.read(POOL))
+        return self.run(pools.read(self.name))
 
     def priorities(self) -> dict[str, int]:
         return {queue.name: queue.priority for queue in self.pool().queues}
@@ -142,7 +145,7 @@ class Scene:
 
     def doorbell(self, consumer: str) -> list[str]:
         """The tokens that lie at a consumer's door; they stay there."""
-        return [str(token) for token in self.server.lrange(keyspace.wake(POOL, consumer), 0, -1)]
+        return [str(token) for token in self.server.lrange(keyspace.wake(self.name, consumer), 0, -1)]
 
     def refused(self, operation: Call[R] | Flow[R], kind: type[DispatcherError], match: str | None = None) -> None:
         """The operation is refused with this error, and nothing in the server changed."""

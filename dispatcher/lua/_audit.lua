@@ -36,7 +36,7 @@ local function place_in(key, member)
 end
 
 -- Which of its queue's sets, or `moving`, a waiting run belongs into: where it stands, if its time allows for that.
-local function lane(run)
+local function waits_in(run)
   local ready, due, retry = ready_key(run.queue), due_key(run.queue), retry_key(run.queue)
   local is_undecided = run.epoch == 0 and run.overlap ~= ''
   local is_apart = is_undecided or run.attempts > 0
@@ -50,16 +50,28 @@ local function lane(run)
   return found, scores[found] or true
 end
 
+-- And where filters show it. One that is new has not picked up every run; a part of another type cannot be matched.
+local function show(keys, run, queue, suffix, score)
+  local kind = type_of(run_key(run.id) .. ':input')
+  local is_read = pool.filters and (kind == 'string' or kind == 'none')
+  for _, filter in ipairs(is_read and filters_of(run.id) or {}) do
+    local key = queue_key(queue .. '/' .. filter) .. suffix
+    if call('HEXISTS', queue_key(filter), 'filling') == 0 or place_in(key, run.id) then keys[key] = score end
+  end
+end
+
 -- Where the run belongs by its own fields: { [key] = score, or true: any }.
 local function home(run)
   local keys = { [BY_START] = run.due }
   if run.deployment ~= '' then keys[base .. 'runs:of:' .. run.deployment] = run.due end
   if HELD[run.state] then
     keys[LEASES], keys[slots_key(run.queue)] = true, true
+    show(keys, run, '', ':slots', true)
     if run.consumer ~= '' then keys[holdings_key(run.consumer)] = true end
   elseif run.state == 'SCHEDULED' then
-    local key, score = lane(run)
+    local key, score = waits_in(run)
     keys[key] = score
+    if key ~= MOVING then show(keys, run, run.queue, string.match(key, ':%w+$'), place_in(key, run.id) or score) end
     if key ~= MOVING and run.expires and run.attempts == 0 then keys[EXPIRING] = run.expires end
   else
     keys[finished_key(run.state)] = true

@@ -3,12 +3,12 @@
 local touched = {}
 local function touch(queue) touched[queue] = true end
 
--- Free slots of the queue, or 0 when it is paused or deleted.
-local function queue_free(queue)
+-- Free slots of the queue, or 0 when it is paused or deleted. `holders`: whose slots count, if not its own.
+local function queue_free(queue, holders)
   local found = call('HMGET', queue_key(queue), 'id', 'limit', 'paused')
   if not found[1] or found[3] == '1' then return 0 end
   local limit = tonumber(found[2] or '')
-  return limit and limit - call('ZCARD', slots_key(queue)) or BOUNDLESS
+  return limit and limit - call('ZCARD', slots_key(holders or queue)) or BOUNDLESS
 end
 
 local function list(index, queue, score)

@@ -3,14 +3,14 @@
 -- Moves: expire CANCELLING -> CANCELLED
 
 local function hold(run, consumer)
-  call('ZADD', slots_key(run.queue), int(now), run.id)
+  enter(slots_key, run.queue, run.id, int(now))
   call('ZADD', LEASES, int(now + pool.lease_ms), run.id)
   call('SADD', holdings_key(consumer), run.id)
   touch(run.queue)
 end
 
 local function unhold(run)
-  call('ZREM', slots_key(run.queue), run.id)
+  leave(slots_key, run.queue, run.id)
   call('ZREM', LEASES, run.id)
   call('SREM', holdings_key(run.consumer), run.id)
   touch(run.queue)

@@ -1,4 +1,4 @@
--- Fragment: which queues a group of consumers serves, and how much work is there for it. Reads only.
+-- Fragment: which queues and lanes a group of consumers serves. Reads only.
 -- A group is '<prefetch ms>/<selector>'; a selector '*', '=name,name' or '^prefix,prefix'.
 
 local function parts(group)
@@ -16,53 +16,55 @@ local function serves(selector, queue)
   return false
 end
 
--- Queues of an index that the selector matches, lowest score first: { queue, score, queue, score, ... }.
--- Cost: O(1) for '*', O(names) for a list; only prefixes walk the index.
+-- Free slots for a claim from a queue or a lane. A filter is closed until it shows all that it matches.
+local function free_of(source)
+  local queue, filter = string.match(source, '^(.*)/(.+)$')
+  if not filter then return queue_free(source) end
+  if call('HEXISTS', queue_key(filter), 'filling') == 1 then return 0 end
+  return math.min(queue_free(filter, '/' .. filter), queue ~= '' and queue_free(queue) or BOUNDLESS)
+end
+
+-- Queues and lanes of an index that the selector matches, lowest score first: { source, score, source, score, ... }. A
+-- lane has the priority of its filter, among those of one filter of its queue; or the time at which its first run is due.
+-- Cost: O(1) for '*', O(names) for a list; only prefixes and filters walk the index.
 local function matching(selector, index, most)
   local kind = string.sub(selector, 1, 1)
   if kind == '*' then return call('ZRANGE', index, 0, most - 1, 'WITHSCORES') end
+  local sources, found = {}, {}
+  local function add(source, score, second)
+    sources[#sources + 1] = { source, tonumber(score), tonumber(second or score) }
+  end
   if kind == '^' then
-    local all, found = call('ZRANGE', index, 0, -1, 'WITHSCORES'), {}
+    local all = call('ZRANGE', index, 0, -1, 'WITHSCORES')
     for place_at = 1, #all, 2 do
-      if serves(selector, all[place_at]) then
-        found[#found + 1], found[#found + 2] = all[place_at], all[place_at + 1]
-        if #found >= most * 2 then break end
+      if serves(selector, all[place_at]) then add(all[place_at], all[place_at + 1]) end
+      if #sources >= most then break end
+    end
+  else
+    for name in string.gmatch(string.sub(selector, 2), '[^,]+') do
+      local score = call('ZSCORE', index, name)
+      if score then add(name, score) end
+    end
+  end
+  local queues = pool.filters and call('ZRANGE', index, 0, -1, 'WITHSCORES')
+  for filter in pairs(FILTERS) do
+    for place_at = 1, serves(selector, filter) and free_of('/' .. filter) > 0 and #queues or 0, 2 do
+      local lane = queues[place_at] .. '/' .. filter
+      local first = index == EARLY and call('ZRANGE', due_key(lane), 0, 0, 'WITHSCORES')
+      if first and first[1] then
+        add(lane, first[2])
+      elseif not first and call('EXISTS', ready_key(lane)) == 1 then
+        add(lane, call('ZSCORE', QUEUES, filter), queues[place_at + 1])
       end
     end
-    return found
   end
-  local pairs_found = {}
-  for name in string.gmatch(string.sub(selector, 2), '[^,]+') do
-    local score = call('ZSCORE', index, name)
-    if score then pairs_found[#pairs_found + 1] = { name, tonumber(score) } end
-  end
-  table.sort(pairs_found, function(one, other)
+  table.sort(sources, function(one, other)
     if one[2] ~= other[2] then return one[2] < other[2] end
+    if one[3] ~= other[3] then return one[3] < other[3] end
     return one[1] < other[1]
   end)
-  local found = {}
-  for place_at = 1, math.min(most, #pairs_found) do
-    found[#found + 1], found[#found + 2] = pairs_found[place_at][1], int(pairs_found[place_at][2])
+  for place_at = 1, math.min(most, #sources) do
+    found[#found + 1], found[#found + 2] = sources[place_at][1], int(sources[place_at][2])
   end
   return found
-end
-
--- How many runs the group could claim now, ready or within its prefetch, counted up to `enough`. Pool aside.
-local function available(group, enough)
-  local prefetch, selector = parts(group)
-  local count = 0
-  local queues = matching(selector, ADMISSIBLE, enough)
-  for place_at = 1, #queues, 2 do
-    count = count + math.min(call('ZCARD', ready_key(queues[place_at])), queue_free(queues[place_at]))
-    if count >= enough then return enough end
-  end
-  if prefetch == 0 then return count end
-  queues = matching(selector, EARLY, enough)
-  for place_at = 1, #queues, 2 do
-    if tonumber(queues[place_at + 1]) > now + prefetch then break end
-    local soon = call('ZCOUNT', due_key(queues[place_at]), '-inf', int(now + prefetch))
-    count = count + math.min(soon, queue_free(queues[place_at]))
-    if count >= enough then return enough end
-  end
-  return count
 end

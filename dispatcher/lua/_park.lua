@@ -12,8 +12,14 @@ local function live_groups()
   return live_groups_found
 end
 
+-- When the first lease can be reaped; nil: none is held.
+local function reapable_ms()
+  local lease = tonumber(call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')[2])
+  return lease and math.max(lease + GRACE_MS, tonumber(call('HGET', STATE, 'hold_ms') or 0))
+end
+
 -- When something will happen by itself: a run becomes due (or due enough to prefetch it), a lease can be reaped, an
--- answer to a wake is overdue, a run expires, a duty waits. nil: nothing will.
+-- answer to a wake is overdue, a run expires, a duty waits, a new filter is not filled yet. nil: nothing will.
 local function next_moment(groups)
   local moment
   local function at(ms) if ms and (not moment or ms < moment) then moment = ms end end
@@ -21,6 +27,7 @@ local function next_moment(groups)
   at(reapable_ms())
   at(tonumber(call('ZRANGE', EXPIRING, 0, 0, 'WITHSCORES')[2]))
   at(tonumber(call('ZRANGE', DUTIES, 0, 0, 'WITHSCORES')[2]))
+  at(filling and now)
   local soonest = not pool.paused and pool_free() > 0 and tonumber(call('ZRANGE', EARLY, 0, 0, 'WITHSCORES')[2])
   for _, group in ipairs(groups) do
     at(tonumber(call('ZRANGE', woken_key(group), 0, 0, 'WITHSCORES')[2]))

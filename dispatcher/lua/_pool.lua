@@ -15,6 +15,8 @@ local LATE_MS = 15000      -- waiting longer than this past its due time is late
 local MAX_LOST = 3         -- a run that was lost so often crashes: it may be what kills its consumers
 local SPAN = 4398046511104 -- 2^42 ms: a ready run's score is priority * SPAN + due, below 2^53 up to priority 2047
 local PRIORITY = 100       -- of a run that was given none
+local MOST_FILTERS = 100   -- of a pool: each is matched with every run
+local FILLED = 100         -- runs that a new filter picks up in one step
 local BOUNDLESS = 1000000000
 
 local function queue_key(queue) return base .. 'queue:' .. queue end
@@ -43,11 +45,12 @@ end
 local pool
 do
   local found = call('HMGET', POOL, 'id', 'type', 'limit', 'paused', 'lease_ms', 'deleting', 'note', 'template_id',
-    'keep_ms', 'keep_runs')
+    'keep_ms', 'keep_runs', 'filters')
   pool = {
     exists = found[1], type = found[2], limit = tonumber(found[3] or ''), paused = found[4] == '1' or found[6] == '1',
     lease_ms = tonumber(found[5] or '30000'), deleting = found[6] == '1', note = found[7] or '',
     template_id = found[8] or '', keep_ms = tonumber(found[9] or '604800000'), keep_runs = tonumber(found[10] or '10000'),
+    filters = found[11],
   }
 end
 

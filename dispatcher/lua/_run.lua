@@ -36,15 +36,13 @@ end
 -- it would hold its slots meanwhile. Apart as well until its time comes if it must not overlap with an earlier run of
 -- its schedule: that is decided then, by promote_from(). A queue that is gone: default.
 local function place(run, due, is_retry)
-  if not call('ZSCORE', QUEUES, run.queue) then run.queue = 'default' end
+  if not call('ZSCORE', QUEUES, run.queue) or FILTERS[run.queue] then run.queue = 'default' end
   local is_new = (run.epoch or 0) == 0
   local is_undecided = is_new and (run.overlap or '') ~= ''
   if due <= now and not is_undecided then
-    call('ZADD', ready_key(run.queue), int(run.priority * SPAN + due), run.id)
-  elseif is_retry or is_undecided then
-    call('ZADD', retry_key(run.queue), int(due), run.id)
+    enter(ready_key, run.queue, run.id, int(run.priority * SPAN + due))
   else
-    call('ZADD', due_key(run.queue), int(due), run.id)
+    enter((is_retry or is_undecided) and retry_key or due_key, run.queue, run.id, int(due))
   end
   call('HSET', run_key(run.id), 'state', 'SCHEDULED', 'queue', run.queue, 'due_ms', int(due))
   if due ~= run.due then
@@ -58,8 +56,8 @@ end
 
 -- Takes a waiting run out of its queue; true: it waited for its retry.
 local function unplace(run)
-  call('ZREM', ready_key(run.queue), run.id)
-  call('ZREM', due_key(run.queue), run.id)
+  leave(ready_key, run.queue, run.id)
+  leave(due_key, run.queue, run.id)
   touch(run.queue)
-  return call('ZREM', retry_key(run.queue), run.id) == 1
+  return leave(retry_key, run.queue, run.id)
 end

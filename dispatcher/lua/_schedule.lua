@@ -32,7 +32,7 @@ local function may_begin(run)
     end
   end
   if is_free then return true end
-  call('ZADD', retry_key(run.queue), int(now + AGAIN_MS), run.id)
+  enter(retry_key, run.queue, run.id, int(now + AGAIN_MS))
   return false
 end
 

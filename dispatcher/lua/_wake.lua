@@ -19,6 +19,27 @@ local function wake(group, most, token)
   return most
 end
 
+-- How many runs the group could claim now, ready or within its prefetch, counted up to `enough`, a run anew for each
+-- queue and lane that shows it. Pool aside.
+local function available(group, enough)
+  local prefetch, selector = parts(group)
+  local count = 0
+  local sources = matching(selector, ADMISSIBLE, enough)
+  for place_at = 1, #sources, 2 do
+    count = count + math.min(call('ZCARD', ready_key(sources[place_at])), free_of(sources[place_at]))
+    if count >= enough then return enough end
+  end
+  if prefetch == 0 then return count end
+  sources = matching(selector, EARLY, enough)
+  for place_at = 1, #sources, 2 do
+    if tonumber(sources[place_at + 1]) > now + prefetch then break end
+    local soon = call('ZCOUNT', due_key(sources[place_at]), '-inf', int(now + prefetch))
+    count = count + math.min(soon, free_of(sources[place_at]))
+    if count >= enough then return enough end
+  end
+  return count
+end
+
 local function settle(most)
   for queue in pairs(touched) do refresh(queue) end
   local groups, asleep = live_groups(), {}

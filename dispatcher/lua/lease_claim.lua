@@ -8,7 +8,7 @@
 -- Returns: NOPOOL
 -- Returns: UNKNOWN
 -- Twice: the same request gets the same answer and changes nothing
--- Cost: O(k log N) for k runs; independent of the number of queues, but for prefix selectors
+-- Cost: O(k log N) for k runs; independent of the number of queues, but for prefixes and filters
 if not pool.exists then return { 'NOPOOL' } end
 local consumer, request, want, load = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local me = call('HMGET', consumer_key(consumer), 'group', 'request', 'claimed')
@@ -25,9 +25,12 @@ seen(consumer)
 if call('LINDEX', base .. 'wake:' .. consumer, 0) ~= 'control' then call('DEL', base .. 'wake:' .. consumer) end
 local ids = {}
 
-local function admit(queue, popped)
+local function admit(source, place_key, most)
+  local queue = string.match(source, '^[^/]+')
+  local popped = call('ZPOPMIN', place_key(source), most)
   for place_at = 1, #popped, 2 do
     local id = popped[place_at]
+    if pool.filters then leave(place_key, queue, id) end
     local epoch = call('HINCRBY', run_key(id), 'epoch', 1)
     call('HSET', run_key(id), 'state', 'PENDING', 'consumer', consumer, 'claimed_ms', int(now))
     hold({ id = id, queue = queue }, consumer)
@@ -45,14 +48,14 @@ if others > 0 and want > 1 then -- idle consumers beside this one get their shar
   want = math.min(want, math.max(1, math.ceil(available(group, 64 * (others + 1)) / (others + 1))))
 end
 while want > 0 do
-  local queue = matching(selector, ADMISSIBLE, 1)[1]
-  if not queue then break end
-  admit(queue, call('ZPOPMIN', ready_key(queue), math.min(want, queue_free(queue))))
+  local source = matching(selector, ADMISSIBLE, 1)[1]
+  if not source then break end
+  admit(source, ready_key, math.min(want, free_of(source)))
 end
 while want > 0 and prefetch > 0 do
   local early = matching(selector, EARLY, 1)
   if not early[1] or tonumber(early[2]) > now + prefetch then break end
-  admit(early[1], call('ZPOPMIN', due_key(early[1]), 1))
+  admit(early[1], due_key, 1)
 end
 
 if ids[1] then

@@ -62,6 +62,11 @@ for place_at = 1, #queues, 2 do
         'note', 'made again by repair: its limit is lost', 'created_ms', int(now), 'updated_ms', int(now))
     end
   end
+  local filter = type_of(queue_key(queue)) == 'hash' and call('HGET', queue_key(queue), 'filter')
+  if not filter ~= not FILTERS[queue] then
+    fault('filter', queue, POOL)
+    if mends then set_filter(queue, filter and cjson.decode(filter) or nil) end
+  end
 end
 for _, duty in ipairs(call('ZRANGE', DUTIES, 0, -1)) do
   local schedule = string.match(duty, '^schedule:(.*)$')

@@ -6,12 +6,14 @@
 -- Returns: drained count:int
 -- Returns: NOPOOL
 -- Returns: NOQUEUE queue:str
+-- Returns: FILTERQUEUE queue:str
 -- Twice: goes on with those that are left
 -- Cost: O(log N) a run
 if not pool.exists then return { 'NOPOOL' } end
 local queue, target = ARGV[2], ARGV[3]
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE', queue } end
 if target ~= '' and not call('ZSCORE', QUEUES, target) then return { 'NOQUEUE', target } end
+if FILTERS[target] then return { 'FILTERQUEUE', target } end
 pass_time()
 local ids = waiting_runs(queue, tonumber(ARGV[4]))
 for _, id in ipairs(ids) do

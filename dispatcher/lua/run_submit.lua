@@ -7,12 +7,14 @@
 -- Returns: NOPOOL
 -- Returns: DELETING
 -- Returns: NOQUEUE queue:str
+-- Returns: FILTERQUEUE queue:str
 -- Twice: a known run or idempotency key gives the first run's id and changes nothing
 -- Cost: O(log N) a run
 if not pool.exists then return { 'NOPOOL' } end
 if pool.deleting then return { 'DELETING' } end
 for place_at = 4, #ARGV, 8 do
   if not call('ZSCORE', QUEUES, ARGV[place_at]) then return { 'NOQUEUE', ARGV[place_at] } end
+  if FILTERS[ARGV[place_at]] then return { 'FILTERQUEUE', ARGV[place_at] } end
 end
 local reply, fresh = { 'submitted' }, 0
 for place_at = 2, #ARGV, 8 do

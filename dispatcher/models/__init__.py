@@ -14,7 +14,15 @@ from dispatcher.models.consumers import Consumer
 from dispatcher.models.deployments import Deployment, Saved
 from dispatcher.models.instants import iso
 from dispatcher.models.leases import Claim, Claimed, Heartbeat, Outcome
-from dispatcher.models.pools import DEFAULT_POOL, DEFAULT_QUEUE, POOL_TYPES, Counts, Pool, Queue
+from dispatcher.models.pools import (
+    DEFAULT_POOL,
+    DEFAULT_QUEUE,
+    POOL_TYPES,
+    Counts,
+    Pool,
+    Queue,
+    QueueFilter,
+)
 from dispatcher.models.reasons import Holder, Reason, Why
 from dispatcher.models.runs import (
     DEFAULT_PRIORITY,
@@ -54,6 +62,7 @@ __all__ = [
     "Pool",
     "PoolTemplate",
     "Queue",
+    "QueueFilter",
     "Reason",
     "Run",
     "RunInput",

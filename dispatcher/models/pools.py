@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from dispatcher.models.instants import iso
 from dispatcher.models.runs import Document
 from dispatcher.pool_types import POOL_TYPES as POOL_TYPES
-from dispatcher.pool_types import default_template
+from dispatcher.pool_types import WORKER_TYPES, default_template
 
 DEFAULT_LEASE_MS = 30_000
 MIN_LEASE_MS, MAX_LEASE_MS = 5_000, 3_600_000
@@ -68,15 +68,39 @@ class _Gate:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class QueueFilter:
+    """Which runs of the pool a legacy queue shows: those that have all these tags, that belong to one of these
+    deployments (`flow/name`), and whose infrastructure is of one of these types. What is empty selects nothing out."""
+
+    tags: tuple[str, ...] = ()
+    deployments: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+
+    @property
+    def is_match_all(self) -> bool:
+        return not self.tags and not self.deployments and (not self.types or {*self.types} == {*WORKER_TYPES})
+
+    def document(self) -> Document:
+        return {"tags": list(self.tags), "deployments": list(self.deployments), "types": list(self.types)}
+
+    @staticmethod
+    def read(of: Document) -> QueueFilter:
+        return QueueFilter(tuple(of["tags"]), tuple(of["deployments"]), tuple(of["types"]))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Queue(_Gate):
-    """A lane of a pool. `filter` of the document is for the legacy kind of queue, which this version has not."""
+    """A lane of a pool. With a `filter`, the legacy kind: no run lives in it, it shows runs of the other queues. Then
+    its counts are of what it shows, and its slots are held by every held run that the filter matches."""
 
     pool: str
     priority: int
+    filter: QueueFilter | None = None
 
     def document(self) -> Document:
-        own = {"work_pool_name": self.pool, "priority": self.priority, "filter": None}
+        shown = self.filter and self.filter.document()
+        own = {"work_pool_name": self.pool, "priority": self.priority, "filter": shown}
         return {**super(Queue, self).document(), **own}
 
 

@@ -16,7 +16,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """What to execute; written once at submit, opaque to the scripts.
+    """What to execute; written once at submit. Scripts look at tags and infrastructure, for filters.
 
     `entrypoint` is `folder/file.py:function` or `package.module:function`; `command` is an argv instead. `path` is
     the code folder on the consumer's host, None: a temporary folder. `infrastructure` is where an agent executes it.

@@ -47,6 +47,7 @@ _WORDS: dict[str, Words] = {
     "unlisted": (lambda s, p, _f, _w: f"{s} is not listed in {p}", "listed; a queue gets the lowest free priority"),
     "priority": (lambda s, _p, f, w: f"queue {s} has priority {f}, as queue {w} has", "gets the lowest free priority"),
     "queue": (lambda s, _p, _f, _w: f"queue {s} has lost its fields", "made again, paused, because its limit is lost"),
+    "filter": (lambda s, p, _f, _w: f"the filter of queue {s} is not as {p} says", "entered as the queue has it"),
     "leftover": (lambda s, p, _f, _w: f"{p} is kept for ever, and consumer {s} is gone", "goes in a week"),
     "nobody": (lambda s, p, _f, _w: f"{p} stands for run {s}, which is gone", "removed"),
     "nothing": (lambda s, _p, _f, _w: f"the duty {s} is for a schedule that is gone", "taken out"),

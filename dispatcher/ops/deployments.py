@@ -70,14 +70,14 @@ def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
 
     A schedule that stays as it was goes on undisturbed; one whose runs would be others now takes back those of the
     future, late ones stay. With another queue or pool the waiting runs go along. Raises as `check`;
-    `DeploymentChanged`.
+    `DeploymentChanged`, `QueueIsFilter`.
     """
     yield from check(deployment)
     before = yield from _kept(deployment.name)
     if over not in (ANY, before.version if before else ""):
         raise DeploymentChanged(deployment=deployment.name)
     deployment = replace(deployment, version=new_id())
-    made_queue = yield from queues.ensure(deployment.pool, deployment.queue)
+    made_queue = yield from queues.ensure(deployment.pool, deployment.queue, for_runs=True)
     moved, left = 0, ""
     if before is None:
         yield from _listed(deployment)

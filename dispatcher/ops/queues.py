@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import BadValue, QueueHasRuns, QueueNotFound
+from dispatcher.errors import AmbiguousName, BadValue, FilterMisplaced, QueueExists, QueueHasRuns, QueueNotFound
 from dispatcher.ids import new_id
-from dispatcher.models import Queue
-from dispatcher.ops import pools
+from dispatcher.models import DEFAULT_POOL, Pool, Queue, QueueFilter
+from dispatcher.ops import filters, pools
 from dispatcher.ops.reading import optional
 
 BATCH = 100  # waiting runs that one script call moves or cancels
@@ -23,24 +23,41 @@ def create(
     priority: int | None = None,
     description: str = "",
     is_paused: bool = False,
+    filter: QueueFilter | None = None,
 ) -> Call[int]:
     """Makes a queue; returns its priority. No priority given: the lowest free number; given and taken: the newcomer
-    keeps it, the others move up as far as needed. Raises `QueueExists`, `PoolNotFound`, `BadName`, `BadValue`."""
+    keeps it, the others move up as far as needed. One with a filter hands out nothing before it has picked up all that
+    was there: `fill` waits for that, else the next scripts do it on their way.
+
+    Raises `QueueExists`, `PoolNotFound`, `BadName`, `BadValue`, `FilterMisplaced`, `TooManyFilters`.
+    """
     if priority is not None:
         checked_priority(priority)
-    return _make(pool, name, "create", pools.limit_text(limit), priority, description, is_paused)
+    return _make(pool, name, "create", pools.limit_text(limit), priority, description, is_paused, filter)
 
 
-def ensure(pool: str, name: str) -> Call[bool]:
-    """Makes the queue unless it exists; True: it was made now. Raises `PoolNotFound`, `BadName`."""
-    call = _make(pool, name, "ensure", "", None, "", False)
+def ensure(pool: str, name: str, *, for_runs: bool = False, filter: QueueFilter | None = None) -> Call[bool]:
+    """Makes the queue unless it exists; True: it was made now. `for_runs`: runs are to be sent to it.
+
+    Raises `PoolNotFound`, `BadName`; `QueueIsFilter` when it is for runs and shows those of others.
+    """
+    call = _make(pool, name, "home" if for_runs else "ensure", "", None, "", False, filter)
     decode = expect("created", pool=pool, queue=name)
     return Call(call.command, call.keys, call.args, lambda reply: bool(decode(reply)[1]))
 
 
 def _make(
-    pool: str, name: str, mode: str, limit: str, priority: int | None, description: str, is_paused: bool
+    pool: str,
+    name: str,
+    mode: str,
+    limit: str,
+    priority: int | None,
+    description: str,
+    is_paused: bool,
+    filter: QueueFilter | None,
 ) -> Call[int]:
+    if filter is not None and pool != DEFAULT_POOL:
+        raise FilterMisplaced(pool=pool, queue=name)
     decode = expect("created", pool=pool, queue=name)
     return Call(
         "queue_create",
@@ -53,6 +70,7 @@ def _make(
             "" if priority is None else priority,
             description,
             int(is_paused),
+            "" if filter is None else filters.text(filter),
         ),
         lambda reply: int(decode(reply)[0]),
     )
@@ -63,6 +81,31 @@ def checked_priority(priority: int) -> int:
     if not 1 <= priority <= 999_999_999:
         raise BadValue(f"a priority of {priority} is not possible: give a positive number, 1 goes first.")
     return priority
+
+
+def fill(pool: str) -> Flow[None]:
+    """Lets new filter queues pick up all that they are to show, and count what is held of that; returns when they have.
+    Raises `PoolNotFound`."""
+    while (yield from pools.tick(pool)):
+        pass
+
+
+def ensure_tagged(tags: Sequence[str]) -> Flow[Queue]:
+    """The filter queue for runs with all these tags, made in the default pool unless it is there; so is the pool.
+
+    Its name is `agent-queue-a-b`, where that is free or is that queue. Raises `BadValue`.
+    """
+    if not tags:
+        raise BadValue("a queue for no tags is not possible: give at least one tag.")
+    wanted = filters.checked(QueueFilter(tags=tuple(sorted(tags))))
+    yield from pools.ensure(DEFAULT_POOL)
+    for name in filters.names(wanted.tags):
+        yield from ensure(DEFAULT_POOL, name, filter=wanted)
+        yield from fill(DEFAULT_POOL)
+        found = yield from read(DEFAULT_POOL, name)
+        if found.filter == wanted:
+            return found
+    raise QueueExists(queue=name, pool=DEFAULT_POOL)
 
 
 def list_all(pool: str, prefix: str = "") -> Flow[list[Queue]]:
@@ -77,6 +120,22 @@ def read(pool: str, name_or_id: str) -> Flow[Queue]:
         if name_or_id in (queue.name, queue.id):
             return queue
     raise QueueNotFound(queue=name_or_id, pool=pool)
+
+
+def find(name_or_id: str) -> Flow[tuple[Pool, Queue]]:
+    """The queue of that id or name in any pool, with its pool; of several of that name the one in the default pool.
+
+    Raises `QueueNotFound`, `AmbiguousName`.
+    """
+    found = [(pool, queue) for pool in (yield from pools.list_all()) for queue in pool.queues]
+    named = [pair for pair in found if pair[1].name == name_or_id]
+    of_default = [pair for pair in named if pair[0].name == DEFAULT_POOL]
+    fitting = [pair for pair in found if pair[1].id == name_or_id] or of_default or named
+    if not fitting:
+        raise QueueNotFound(queue=name_or_id, pool=DEFAULT_POOL)
+    if len(fitting) > 1:
+        raise AmbiguousName(noun="Work queue", name=name_or_id, found=", ".join(pool.name for pool, _ in fitting))
+    return fitting[0]
 
 
 def update(pool: str, name: str, *, description: str | None = None, limit: int | None = None) -> Call[None]:
@@ -128,7 +187,8 @@ def set_priorities(pool: str, priorities: Mapping[str, int]) -> Call[None]:
 
 
 def delete(pool: str, name: str, *, move_to: str | None = None, cancel_runs: bool = False) -> Flow[int]:
-    """Deletes the queue; returns how many waiting runs were moved or cancelled. Running ones keep their slots.
+    """Deletes the queue; returns how many waiting runs were moved or cancelled. Running ones keep their slots. Of a
+    queue with a filter only the view goes, and no run is touched.
 
     Raises `QueueHasRuns` when runs wait and neither was asked for, `DefaultQueueProtected`, `QueueNotFound`.
     """

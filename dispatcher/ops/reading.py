@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dispatcher.models import Consumer, Counts, Deployment, Pool, Queue, Run, RunInput, Schedule
+from dispatcher.models import Consumer, Counts, Deployment, Pool, Queue, QueueFilter, Run, RunInput, Schedule
 from dispatcher.models.runs import DEFAULT_PRIORITY
 from dispatcher.states import known
 
@@ -66,6 +66,7 @@ def _queue_from(pool: str, of: Fields) -> Queue:
         pool=pool,
         id=of["id"],
         priority=int(of["priority"]),
+        filter=QueueFilter.read(json.loads(of["filter"])) if "filter" in of else None,
         limit=number(of.get("limit")),
         is_paused=of.get("paused") == "1",
         note=of.get("note", ""),

@@ -31,8 +31,8 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
     with a known idempotency key, gives the first run's id and changes nothing.
 
-    Raises `PoolNotFound`, `QueueNotFound`, `PoolBeingDeleted`, `BadValue` (input too large, priority or start out of
-    range, an id that is not letters and digits).
+    Raises `PoolNotFound`, `QueueNotFound`, `QueueIsFilter`, `PoolBeingDeleted`, `BadValue` (input too large, priority
+    or start out of range, an id that is not letters and digits).
     """
     if len(runs) > SUBMIT_BATCH:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
@@ -86,7 +86,7 @@ def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
     except QueueNotFound:
         if run.queue != deployment.queue:
             raise
-        yield from queues.ensure(deployment.pool, run.queue)
+        yield from queues.ensure(deployment.pool, run.queue, for_runs=True)
         found = yield from submit(deployment.pool, [run])
     return found[0]
 

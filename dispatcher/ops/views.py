@@ -1,8 +1,8 @@
 """Looking: why a run is not running, and the stream of events. Reads only.
 
 The codes of reasons: `moving`, `overlapping`, `not-due`, `pool-paused`, `queue-paused`, `pool-limit`, `queue-limit`,
-`no-consumer`, `behind`, `next`, `starting`, `running`, `cancelling`, `finished`. `run_why` finds them with the same
-fragments that the claim decides with.
+`filter-paused`, `filter-limit`, `no-consumer`, `behind`, `next`, `starting`, `running`, `cancelling`, `finished`.
+`run_why` finds them with the same fragments that the claim decides with.
 """
 
 from __future__ import annotations
@@ -69,6 +69,20 @@ _WORDS: dict[str, tuple[Callable[[dict[str, str]], str], str]] = {
             f"work queue {of['queue']} has reached its concurrency limit: {of['used']} of {of['limit']} slots used"
         ),
         "wait for a holder, or dispatcher work-queue set-concurrency-limit {queue} N --pool {pool}",
+    ),
+    "filter-paused": (
+        lambda of: (
+            f"its consumers take it through work queue {of['gate']}, which is paused"
+            + (f" ({of['note']})" if of["note"] else "")
+        ),
+        "dispatcher work-queue resume {gate} --pool {pool}",
+    ),
+    "filter-limit": (
+        lambda of: (
+            f"its consumers take it through work queue {of['gate']}, which has reached its concurrency limit: "
+            f"{of['used']} of {of['limit']} slots used"
+        ),
+        "wait for a holder, or dispatcher work-queue set-concurrency-limit {gate} N --pool {pool}",
     ),
     "no-consumer": (
         lambda of: (

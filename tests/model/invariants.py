@@ -3,7 +3,7 @@
 `snapshot` reads everything there is; `check` compares it with the reference (`reference.py`) and with itself. Each
 assertion names the invariant that is broken. Numbers: 1 slots are holders, 2 one place for each run, 3 limits, 6 the
 derived indexes, 7 epochs, 10 nothing disappears, 11 leases, 12 parking, 13 keys and events, 14 one cluster slot, W
-whoever could work is woken, T somebody keeps the timer.
+whoever could work is woken, T somebody keeps the timer, F filter queues show what they match.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any
 import redis
 
 from dispatcher import keyspace
+from dispatcher.models import DEFAULT_POOL
 from tests.model.reference import GRACE_MS, ConsumerState, Reference, RunState
 
-POOL = "p"
+POOL = DEFAULT_POOL  # the only one that may have queues with filters
 Snapshot = dict[str, Any]
 SPAN = 2**42
 SCHEDULED = "SCHEDULED"
+WAITING = {"ready": keyspace.lane_ready, "due": keyspace.lane_due, "retry": keyspace.lane_retry}
 
 
 def snapshot(server: redis.Redis) -> Snapshot:
@@ -70,7 +72,7 @@ def found_runs(of: Snapshot) -> dict[str, Any]:
     places: dict[str, list[str]] = {}
     for key, members in of.items():
         kind = key.rpartition(":")[2]
-        if key.startswith(keyspace.queue(POOL, "")) and kind in ("ready", "due", "retry"):
+        if key.startswith(keyspace.queue(POOL, "")) and kind in WAITING and "/" not in key:
             for run in members:
                 places.setdefault(run, []).append(kind)
     for run in leases:
@@ -97,6 +99,7 @@ def check(of: Snapshot, reference: Reference, *, settled: bool) -> None:
         assert rows.get(run) == wanted.get(run), f"5/10: run {run} is {rows.get(run)}, must be {wanted.get(run)}"
     check_slots(of, reference)
     check_indexes(of, reference)
+    check_filters(of, reference)
     check_history(of, reference)
     if settled:
         check_waking(of, reference)
@@ -110,7 +113,9 @@ def check_slots(of: Snapshot, reference: Reference) -> None:
     held = {run.id for run in reference.held()}
     prefix, suffix = keyspace.queue(POOL, ""), ":slots"
     by_queue = {
-        key[len(prefix) : -len(suffix)]: set(of[key]) for key in of if key.startswith(prefix) and key.endswith(suffix)
+        key[len(prefix) : -len(suffix)]: set(of[key])
+        for key in of
+        if key.startswith(prefix) and key.endswith(suffix) and "/" not in key
     }
     by_consumer = [of[key] for key in of if key.startswith(keyspace.consumer(POOL, "")) and key.endswith(":runs")]
     assert set(of.get(keyspace.leases(POOL), {})) == held, "1: leases are not the held runs"
@@ -143,6 +148,28 @@ def check_indexes(of: Snapshot, reference: Reference) -> None:
     assert of.get(keyspace.admissible(POOL), {}) == admissible, "6: admissible"
     assert of.get(keyspace.next(POOL), {}) == next_due, "6: next"
     assert of.get(keyspace.early(POOL), {}) == early, "6: early"
+
+
+def check_filters(of: Snapshot, reference: Reference) -> None:
+    expected = {}
+    for name, queue in reference.queues.items():
+        if queue.filter is None:
+            continue
+        for home in reference.homes():
+            for kind, key_of in WAITING.items():
+                waiting = of.get(f"{keyspace.queue(POOL, home)}:{kind}", {})
+                shown = {run: score for run, score in waiting.items() if queue.filter.matches(reference.runs[run])}
+                if shown:
+                    expected[key_of(POOL, home, name)] = shown
+        if holders := reference.holders(name):
+            slots = {run.id: of[keyspace.slots(POOL, run.queue)][run.id] for run in holders}
+            expected[keyspace.filter_slots(POOL, name)] = slots
+    prefix = keyspace.queue(POOL, "")
+    found = {key: content for key, content in of.items() if key.startswith(prefix) and "/" in key}
+    assert found.keys() == expected.keys(), f"F: {found.keys() ^ expected.keys()} should (not) be there"
+    for key, content in found.items():
+        assert content == expected[key], f"F: {key} shows {content}, must show {expected[key]}"
+    assert "filling" not in of[keyspace.state(POOL)], "F: the filters of so small a pool are filled at once"
 
 
 def check_history(of: Snapshot, reference: Reference) -> None:
@@ -192,12 +219,8 @@ def check_waking(of: Snapshot, reference: Reference) -> None:
         for name in parked:
             assert of.get(keyspace.wake(POOL, name), []) in ([], ["control"]), f"12: {name} is parked and has a token"
         if is_open:
-            early = [
-                due
-                for name, due in of.get(keyspace.early(POOL), {}).items()
-                if kind.serves(name) and due - kind.prefetch > reference.now
-            ]
-            moments += [due - kind.prefetch for due in early] if kind.prefetch else []
+            early = [due - kind.prefetch for due, _, _ in reference.next_early(kind)]
+            moments += [due for due in early if due > reference.now] if kind.prefetch else []
     moments += list(of.get(keyspace.next(POOL), {}).values())
     moments += [max(until + GRACE_MS, reference.hold) for until in of.get(keyspace.leases(POOL), {}).values()]
     if someone_parked and moments and not someone_woken:

@@ -19,16 +19,25 @@ from dispatcher import keyspace
 from dispatcher.client import Client
 from dispatcher.errors import DispatcherError, RunFinished, RunUnfinished
 from dispatcher.ids import new_id
-from dispatcher.models import Consumer, NewRun, Outcome, RunInput
+from dispatcher.models import Consumer, NewRun, Outcome, QueueFilter, RunInput
 from dispatcher.ops import consumers, leases, pools, queues, runs, views
+from dispatcher.pool_types import WORKER_TYPES
 from dispatcher.states import State
 from tests.model.invariants import POOL, Snapshot, check, group_of, snapshot
-from tests.model.reference import QueueState, Reference
+from tests.model.reference import FilterState, QueueState, Reference
 
 LEASE_MS = 6_000
-COMMANDS_BOUND = 450  # of one script call in pools of this size, whatever number of runs waits
+COMMANDS_BOUND = 900  # of one script call in pools of this size, whatever number of runs waits
 QUEUES = ["default", "a", "b", "dev-x", "dev-y"]
-SELECTORS = ["*", "*", "=a", "=a,b", "^dev-"]
+SELECTORS = ["*", "*", "=a", "=a,b", "^dev-", "=tagged,all,a", "^d,both"]
+FILTERS = {
+    "tagged": QueueFilter(tags=("x",)),
+    "both": QueueFilter(tags=("y", "x")),
+    "deployed": QueueFilter(deployments=("f/a", "f/b"), types=WORKER_TYPES),
+    "all": QueueFilter(),
+    "b": QueueFilter(tags=("y",)),  # the name of an ordinary queue, when that is gone
+}
+TAGS = st.sampled_from([(), ("x",), ("x",), ("y", "x"), ("z", "y")])
 LIMITS = st.sampled_from([None, None, 1, 1, 2, 3, 0])
 OUTCOMES = st.sampled_from(["COMPLETED", "FAILED", "CRASHED"])
 RETRIES = st.sampled_from([None, None, 0, 2_500])
@@ -78,8 +87,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.client.close()
         self.server.close()
 
-    @initialize()
-    def create(self) -> None:
+    @initialize(filters=st.sampled_from([(), (), ("tagged",), ("all", "both")]))
+    def create(self, filters: tuple[str, ...]) -> None:
         self.client.run(pools.create(POOL, type="process", lease_ms=LEASE_MS))
         self.model = Reference(LEASE_MS, self.now_ms, self.now_ms)
         for name in QUEUES[1:]:
@@ -88,6 +97,11 @@ class PoolMachine(RuleBasedStateMachine):
         self.of = snapshot(self.server)
         self.limit_queue("a", 1)
         self.limit_queue("dev-x", 2)
+        for name in filters:
+            self.make_queue(name, None)
+            self.limit_queue(name, 2)
+        if filters:
+            self.register("=" + ",".join(filters), 0, [])
         self.register("*", 0, [])
         self.register("=a,b", 3_000, [])
 
@@ -120,6 +134,10 @@ class PoolMachine(RuleBasedStateMachine):
 
     def queue(self, at: int) -> str:
         return str(self.one(sorted(self.model.queues), at))
+
+    def home(self, at: int) -> str:
+        """A queue in which runs live."""
+        return str(self.one(sorted(self.model.homes()), at))
 
     def holdings(self) -> list[tuple[Simulated, str, int]]:
         return [(owner, run, epoch) for owner in self.consumers.values() for run, epoch in owner.held.items()]
@@ -169,18 +187,23 @@ class PoolMachine(RuleBasedStateMachine):
         delay=st.sampled_from([0, 0, 0, 300, 2_000, 9_000]),
         deployment=st.sampled_from(["", "f/a"]),
         key=st.sampled_from(["", "", "k"]),
+        tags=TAGS,
     )
-    def submit(self, count: int, at: int, priority: int, delay: int, deployment: str, key: str) -> None:
+    def submit(
+        self, count: int, at: int, priority: int, delay: int, deployment: str, key: str, tags: tuple[str, ...]
+    ) -> None:
+        given = RunInput(entrypoint="f.py:f", parameters={"tags": ["x"]}, tags=tags)
         batch = [
             NewRun(
-                id=new_id(), name="n", queue=self.queue(at + number), input=RunInput(entrypoint="f.py:f"),
+                id=new_id(), name="n", queue=self.home(at + number), input=given,
                 deployment=deployment, priority=priority, delay_ms=delay, idempotency_key=key,
             )
             for number in range(count)
         ]  # fmt: skip
         self.submitted += batch
         found = self.send(runs.submit(POOL, batch))
-        wanted = [self.model.submit(run.id, run.queue, priority, delay, deployment, key) for run in batch]
+        submit = self.model.submit
+        wanted = [submit(run.id, run.queue, priority, delay, deployment, key, frozenset(tags)) for run in batch]
         assert [(one.id, one.is_new) for one in found] == wanted, "13: submit"
         self.settled = any(is_new for _, is_new in wanted)
 
@@ -194,7 +217,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def submit_again(self, at: int) -> None:
         run = self.one(self.submitted, at)
-        if run.queue in self.model.queues and run.id in self.model.runs:
+        if run.queue in self.model.homes() and run.id in self.model.runs:
             found = self.unchanged(runs.submit(POOL, [run]))
             assert [(one.id, one.is_new) for one in found] == [(run.id, False)], "8: submit sent twice"
 
@@ -268,7 +291,7 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(
         kind=st.sampled_from(["rank", "rank", "make", "delete"]),
         at=pick,
-        name=st.sampled_from(QUEUES[1:]),
+        name=st.sampled_from([*QUEUES[1:], *FILTERS]),
         number=st.integers(1, 6),
         lowest=st.booleans(),
         cancel=st.booleans(),
@@ -289,11 +312,15 @@ class PoolMachine(RuleBasedStateMachine):
     def make_queue(self, name: str, number: int | None) -> None:
         if name in self.model.queues:
             return
-        self.send(queues.create(POOL, name, priority=number))
+        shown = None if name in QUEUES and name != "b" else FILTERS[name]
+        if name == "b" and number:
+            shown = None
+        self.send(queues.create(POOL, name, priority=number, filter=shown))
         self.model.pass_time()
         taken = {queue.priority for queue in self.model.queues.values()}
         free = next(n for n in range(1, 99) if n not in taken)
-        self.model.rank(name, number or free, QueueState(0))
+        state = None if shown is None else FilterState(frozenset(shown.tags), frozenset(shown.deployments))
+        self.model.rank(name, number or free, QueueState(0, filter=state))
 
     def delete_queue(self, name: str, cancel: bool) -> None:
         if name == "default":
@@ -355,9 +382,9 @@ class PoolMachine(RuleBasedStateMachine):
                 self.everything_holds()
 
     @precondition(lambda self: self.consumers)
-    @rule(count=st.integers(1, 4), at=pick, done=st.integers(0, 3))
-    def submit_and_work(self, count: int, at: int, done: int) -> None:
-        self.submit(count, at, 100, 0, "", "")
+    @rule(count=st.integers(1, 4), at=pick, done=st.integers(0, 3), tags=TAGS)
+    def submit_and_work(self, count: int, at: int, done: int, tags: tuple[str, ...]) -> None:
+        self.submit(count, at, 100, 0, "", "", tags)
         self.everything_holds()
         self.work(at, 2, done, "COMPLETED", None)
 

@@ -22,6 +22,7 @@ class RunState:
     due: int
     deployment: str = ""
     key: str = ""
+    tags: frozenset[str] = frozenset()
     state: str = "SCHEDULED"
     is_ready: bool = False
     is_retry: bool = False
@@ -39,11 +40,23 @@ class RunState:
         return self.state in HELD
 
 
+@dataclass(frozen=True)
+class FilterState:
+    """What a filter queue shows. Every run of the model is of the infrastructure `process`."""
+
+    tags: frozenset[str] = frozenset()
+    deployments: frozenset[str] = frozenset()
+
+    def matches(self, run: RunState) -> bool:
+        return self.tags <= run.tags and (not self.deployments or run.deployment in self.deployments)
+
+
 @dataclass
 class QueueState:
     priority: int
     limit: int | None = None
     is_paused: bool = False
+    filter: FilterState | None = None
 
 
 @dataclass
@@ -55,6 +68,16 @@ class ConsumerState:
     def serves(self, queue: str) -> bool:
         kind, names = self.selector[0], self.selector[1:].split(",")
         return kind == "*" or (kind == "=" and queue in names) or (kind == "^" and queue.startswith(tuple(names)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A queue; or, with a filter, what that filter queue shows of it."""
+
+    queue: str
+    filter: str
+    name: str
+    priority: int
 
 
 @dataclass
@@ -83,7 +106,35 @@ class Reference:
         queue = self.queues.get(name)
         if queue is None or queue.is_paused:
             return 0
-        return BOUNDLESS if queue.limit is None else queue.limit - sum(run.queue == name for run in self.held())
+        return BOUNDLESS if queue.limit is None else queue.limit - len(self.holders(name))
+
+    def holders(self, name: str) -> list[RunState]:
+        """Who holds slots of the queue: its own runs; those that the filter matches, however they were claimed."""
+        shown = self.queues[name].filter
+        return [run for run in self.held() if (shown.matches(run) if shown else run.queue == name)]
+
+    def homes(self) -> list[str]:
+        """The queues in which runs live."""
+        return [name for name, queue in self.queues.items() if queue.filter is None]
+
+    def sources(self, consumer: ConsumerState) -> list[Source]:
+        """Where such a consumer may take runs now: open queues, and open queues seen through an open filter."""
+        open_homes = [name for name in self.homes() if self.queue_free(name) > 0]
+        found = [Source(name, "", name, self.queues[name].priority) for name in open_homes if consumer.serves(name)]
+        for filter_name, queue in self.queues.items():
+            is_served = queue.filter and consumer.selector != "*" and consumer.serves(filter_name)
+            if is_served and self.queue_free(filter_name) > 0:
+                found += [Source(home, filter_name, f"{home}/{filter_name}", queue.priority) for home in open_homes]
+        return sorted(found, key=lambda source: (source.priority, self.queues[source.queue].priority))
+
+    def free_of(self, source: Source) -> int:
+        free = self.queue_free(source.queue)
+        return min(free, self.queue_free(source.filter)) if source.filter else free
+
+    def shown(self, source: Source, runs: list[RunState]) -> list[RunState]:
+        """Those of a queue's runs that can be had from the source."""
+        shown = self.queues[source.filter].filter if source.filter else None
+        return [run for run in runs if shown is None or shown.matches(run)]
 
     def ready(self, queue: str) -> list[RunState]:
         found = [run for run in self.runs.values() if run.queue == queue and run.state == "SCHEDULED" and run.is_ready]
@@ -97,19 +148,22 @@ class Reference:
         """What may be prefetched: not what waits for its retry."""
         return [run for run in self.future(queue) if not run.is_retry]
 
-    def by_priority(self) -> list[str]:
-        return sorted(self.queues, key=lambda name: self.queues[name].priority)
-
     def available(self, consumer: ConsumerState) -> int:
-        """How many runs a consumer like this could be given now, each queue's ready and early ones counted apart as
+        """How many runs a consumer like this could be given now, each source's ready and early ones counted apart as
         the scripts count them; the pool's own limit aside."""
         count = 0
-        for name in self.queues:
-            if consumer.serves(name) and (free := self.queue_free(name)) > 0:
-                early = [run for run in self.early(name) if run.due <= self.now + consumer.prefetch]
-                count += min(len(self.ready(name)), free)
-                count += min(len(early), free) if consumer.prefetch else 0
+        for source in self.sources(consumer):
+            free = self.free_of(source)
+            soon = [run for run in self.early(source.queue) if run.due <= self.now + consumer.prefetch]
+            count += min(len(self.shown(source, self.ready(source.queue))), free)
+            count += min(len(self.shown(source, soon)), free) if consumer.prefetch else 0
         return count
+
+    def next_early(self, consumer: ConsumerState) -> list[tuple[int, str, RunState]]:
+        """The first future run of each source that may be prefetched, earliest first."""
+        heads = [(source, self.shown(source, self.early(source.queue))[:1]) for source in self.sources(consumer)]
+        found = [(head[0].due, source.name, head[0]) for source, head in heads if head]
+        return sorted(found, key=lambda one: one[:2])
 
     # time -----------------------------------------------------------------------------------------------------------
 
@@ -142,7 +196,7 @@ class Reference:
     # one run --------------------------------------------------------------------------------------------------------
 
     def place(self, run: RunState, due: int, *, is_retry: bool = False) -> None:
-        if run.queue not in self.queues:
+        if run.queue not in self.homes():
             run.queue = "default"
         run.state, run.due, run.is_ready = "SCHEDULED", due, due <= self.now
         run.is_retry = is_retry and not run.is_ready
@@ -162,12 +216,14 @@ class Reference:
 
     # scripts --------------------------------------------------------------------------------------------------------
 
-    def submit(self, run_id: str, queue: str, priority: int, delay: int, deployment: str, key: str) -> tuple[str, bool]:
+    def submit(
+        self, run_id: str, queue: str, priority: int, delay: int, deployment: str, key: str, tags: frozenset[str]
+    ) -> tuple[str, bool]:
         known = run_id if run_id in self.runs else self.keys.get((deployment, key)) if key else None
         if known is not None:
             return known, False
         self.pass_time()
-        run = RunState(run_id, queue, priority, self.now + delay, deployment, key)
+        run = RunState(run_id, queue, priority, self.now + delay, deployment, key, tags)
         self.runs[run_id] = run
         if key:
             self.keys[deployment, key] = run_id
@@ -188,16 +244,15 @@ class Reference:
             run.lease_until, run.is_ready = self.now + self.lease_ms, False
             given.append(run)
 
-        for name in self.by_priority():
-            if consumer.serves(name):
-                for run in self.ready(name)[: max(0, min(want - len(given), self.queue_free(name)))]:
-                    take(run)
+        for source in self.sources(consumer):
+            most = max(0, min(want - len(given), self.free_of(source)))
+            for run in self.shown(source, self.ready(source.queue))[:most]:
+                take(run)
         while consumer.prefetch and len(given) < want:
-            open_queues = [n for n in self.queues if consumer.serves(n) and self.queue_free(n) > 0 and self.early(n)]
-            soonest = min(open_queues, key=lambda name: (self.early(name)[0].due, name), default=None)
-            if soonest is None or self.early(soonest)[0].due > self.now + consumer.prefetch:
+            early = self.next_early(consumer)
+            if not early or early[0][0] > self.now + consumer.prefetch:
                 break
-            take(self.early(soonest)[0])
+            take(early[0][2])
         return given
 
     def start(self, consumer: str, run_id: str, epoch: int) -> str:

@@ -26,7 +26,7 @@ MUTATIONS = {
     "no pump in finish": ("lease_finish", "settle(#reply - 1)", REFRESH_ONLY, "W T"),
     "no pump in submit": ("run_submit", "settle(math.min(fresh, 4))", REFRESH_ONLY, "W T"),
     "no refresh in set-queue": ("queue_set", "touch(queue)\n", "", "5 6 W"),
-    "no limit of the queue": ("lease_claim", "math.min(want, queue_free(queue))", "want", "5"),
+    "no limit of the queue": ("lease_claim", "math.min(want, free_of(source))", "want", "5"),
     "no limit of the pool": ("lease_claim", "math.min(want, free, 64)", "math.min(want, 64)", "5"),
     "no epoch in the fence": ("lease_finish", "and run.epoch == tonumber(epoch)", "", "8"),
     "no consumer in the fence": ("lease_release", "and run.consumer == consumer", "", "8"),
@@ -37,8 +37,16 @@ MUTATIONS = {
     "a request is not remembered": ("lease_claim", "if me[2] == request then", "if false then", "8"),
     "no timer is kept": ("lease_claim", "call('ZADD', TIMERS, int(moment), consumer)", "", "12"),
     "the run priority is ignored": ("run_submit", "run.priority * SPAN + due", "due", "5"),
+    "a claim leaves the run in other lanes": (
+        "lease_claim", "if pool.filters then leave(place_key, queue, id) end", "", "F",
+    ),
+    "held runs are not counted by filters": ("*", "place_key == slots_key and '' or queue", "queue", "F"),
+    "a filter's limit is ignored": ("*", "queue_free(filter, '/' .. filter)", "queue_free(filter)", "5"),
+    "a new filter does not pick up": (
+        "queue_create", "filling = fill('0 ')", "call('HDEL', queue_key(queue), 'filling')", "F",
+    ),
     "an event is forgotten": ("run_cancel", "run_event('cancelling'", "run_key('cancelling'", "13"),
-}
+}  # fmt: skip
 
 
 def broken(name: str, right: str, wrong: str) -> Callable[[str], Script]:

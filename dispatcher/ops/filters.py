@@ -1,0 +1,53 @@
+"""What a filter queue may be: the checks of a filter, its form for scripts, the names of those that are made for tags.
+
+Filter queues are the legacy kind: they show runs of other queues, by tags, deployments and infrastructure types.
+`queues.py` makes, reads and changes them as any other queue; `lua/_filter.lua` keeps what they show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from dispatcher import keyspace, pool_types
+from dispatcher.errors import BadValue
+from dispatcher.models import QueueFilter
+
+MAX_FILTER_BYTES = 4096  # as JSON: every script of the pool reads all filters
+
+
+def checked(of: QueueFilter) -> QueueFilter:
+    """The filter without repetitions. Raises `BadValue`, `BadName` (of a deployment that is not `flow/name`)."""
+    if "" in of.tags:
+        raise BadValue("an empty tag is not possible: give its text, or no tag at all.")
+    for name in of.deployments:
+        flow, _, own = name.partition("/")
+        keyspace.checked_name("Flow", flow)
+        keyspace.checked_name("Deployment", own)
+    for kind in of.types:
+        if pool_types.checked(kind, "infrastructure type") not in pool_types.WORKER_TYPES:
+            raise BadValue(f"infrastructure type {kind!r} is not possible: an agent needs one, such as 'process'.")
+    found = QueueFilter(*(tuple(dict.fromkeys(part)) for part in (of.tags, of.deployments, of.types)))
+    try:
+        size_bytes = len(json.dumps(found.document(), ensure_ascii=False).encode())
+    except UnicodeEncodeError:
+        raise BadValue("a tag that is not text cannot be kept: give characters of Unicode.") from None
+    if size_bytes > MAX_FILTER_BYTES:
+        raise BadValue(f"a filter of {size_bytes} bytes is too large, {MAX_FILTER_BYTES} are allowed: list less in it.")
+    return found
+
+
+def text(of: QueueFilter) -> str:
+    """The filter as scripts take and keep it. Raises as `checked`."""
+    return json.dumps(checked(of).document(), ensure_ascii=False, separators=(",", ":"))
+
+
+def names(tags: Sequence[str]) -> list[str]:
+    """How the queue for these tags may be called, best first: `agent-queue-a-b`, if that is a name; and a name that no
+    other tags have, for when `a-b` is one tag of another queue."""
+    plain = "-".join(["agent-queue", *tags])
+    digest = hashlib.sha1(json.dumps(tags).encode(), usedforsecurity=False).hexdigest()[:10]
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", plain)[:80].rstrip("-")
+    return [plain, f"{safe}-{digest}"] if plain == safe else [f"{safe}-{digest}"]
