@@ -1,6 +1,6 @@
 """`dispatcher work-queue`: the lanes of a pool.
 
-Every command takes a queue's name or id; `_named` finds the name. What a queue may be, and who moves when priorities
+Every command takes a queue's name or id; `_found` finds the queue. What a queue may be, and who moves when priorities
 change, is decided in `dispatcher/ops/queues.py`.
 """
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli import render
+from cli import queue_filters, render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
-from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues
-from dispatcher.models import DEFAULT_POOL
+from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues, start_command
+from dispatcher.errors import FilterMisplaced, NotFound
+from dispatcher.models import DEFAULT_POOL, Queue
 from dispatcher.ops import pools, previews, queues
 
 if TYPE_CHECKING:
@@ -25,19 +26,38 @@ PRIORITY = click.IntRange(max=999_999_999)  # only so that the help and a refusa
 
 
 def pool_option(command: F) -> F:
-    """Adds `-p/--pool`; the command takes `pool: str`."""
-    return click.option(
-        "-p", "--pool", default=DEFAULT_POOL, show_default=True, metavar="POOL", help="The pool of the queue."
-    )(command)
+    """Adds `-p/--pool`; the command takes `pool: str | None`, None: not said, which is the default pool."""
+    return click.option("-p", "--pool", metavar="POOL", help=f"The pool of the queue.  [default: {DEFAULT_POOL}]")(
+        command
+    )
 
 
-def _named(client: Client, pool: str, name_or_id: str) -> str:
-    """The name of the queue that a person means. Raises `PoolNotFound`, `QueueNotFound`."""
-    return client.run(queues.read(pool, name_or_id)).name
+def _found(client: Client, pool: str | None, name_or_id: str) -> Queue:
+    """The queue that a person means: of the pool; or, when none was said, by its id in any pool.
+
+    Raises `PoolNotFound`, `QueueNotFound`.
+    """
+    try:
+        found = client.run(queues.read(pool or DEFAULT_POOL, name_or_id))
+    except NotFound:
+        if pool is not None:
+            raise
+        elsewhere = client.run(queues.with_id(name_or_id))
+        if elsewhere is None:
+            raise
+        found = elsewhere
+    return found
 
 
-def _tell(client: Client, pool: str, name: str, output: str, sentence: str) -> None:
-    render.outcome(output, sentence, lambda: client.run(queues.read(pool, name)).document())
+def _tell(client: Client, queue: Queue, output: str, sentence: str) -> None:
+    render.outcome(output, sentence, lambda: client.run(queues.read(queue.pool, queue.name)).document())
+
+
+def _now(client: Client, pool: str | None, name_or_id: str) -> Queue:
+    """As `_found`, after time has passed in its pool."""
+    queue = _found(client, pool, name_or_id)
+    let_time_pass(client, queue.pool)
+    return client.run(queues.read(queue.pool, queue.name))
 
 
 @click.group()
@@ -56,20 +76,48 @@ def work_queue() -> None:
 @click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
 @click.option("-q", "--priority", type=PRIORITY, metavar="N", help="1 goes first; the lowest free number if not given.")
 @click.option("--description", default="", help="What it is for.")
+@queue_filters.legacy_options
 @output_option
-def create(name: str, pool: str, limit: int | None, priority: int | None, description: str, output: str) -> None:
+def create(
+    name: str,
+    pool: str | None,
+    limit: int | None,
+    priority: int | None,
+    description: str,
+    output: str,
+    **legacy: Any,
+) -> None:
     """Make a work queue. A priority that is taken moves the others up.
+
+    With one of the legacy options it has a filter, as in Prefect 2.0: it shows runs of all other queues of
+    default-agent-pool. The new way: let deployments name their queue, `dispatcher deploy --work-queue NAME`.
 
     \b
     Example:
       dispatcher work-queue create high --pool above-ground --priority 1 --limit 3
+      dispatcher work-queue create tagged -t etl -t nightly
     """
-    making = queues.create(pool, name, limit=limit, priority=priority, description=description)
+    asked = queue_filters.Asked(**legacy)
+    if asked.is_given and pool is not None:
+        raise FilterMisplaced(pool=pool, queue=name)
+    home = pool or DEFAULT_POOL
     with connected() as client:
-        if pool == DEFAULT_POOL and client.run(pools.ensure(pool)):
-            click.echo(f"Work pool {pool!r} did not exist and was made.", err=True)
-        client.run(making)
-        queue = client.run(queues.read(pool, name))
+        if home == DEFAULT_POOL and client.run(pools.ensure(home)):
+            click.echo(f"Work pool {home!r} did not exist and was made.", err=True)
+        client.run(
+            queues.create(
+                home,
+                name,
+                limit=limit,
+                priority=priority,
+                description=description,
+                filter=asked.resolved(client),
+            )
+        )
+        of_pool = client.run(pools.read(home))
+        queue = next(queue for queue in of_pool.queues if queue.name == name)
+    if asked.is_given:
+        click.echo("Queues with a filter are legacy. The new way: dispatcher deploy --work-queue NAME", err=True)
     if output == "json":
         render.document(queue.document())
         return
@@ -80,6 +128,8 @@ def create(name: str, pool: str, limit: int | None, priority: int | None, descri
             ("Work pool", queue.pool),
             ("Priority", queue.priority),
             ("Concurrency limit", render.limit(queue.limit)),
+            *queue_filters.details(queue),
+            ("Start a consumer", f"dispatcher {start_command(of_pool)} --work-queue {queue.name}"),
             ("Look at it", f"dispatcher work-queue inspect {queue.name} --pool {queue.pool}"),
         ]
     )
@@ -89,16 +139,17 @@ def create(name: str, pool: str, limit: int | None, priority: int | None, descri
 @pool_option
 @click.option("-m", "--match", default="", metavar="PREFIX", help="Only queues whose name starts so.")
 @output_option
-def ls(pool: str, match: str, output: str) -> None:
+def ls(pool: str | None, match: str, output: str) -> None:
     """List the queues of a pool, by priority.
 
     \b
     Example:
       dispatcher work-queue ls --pool above-ground
     """
+    home = pool or DEFAULT_POOL
     with connected() as client:
-        let_time_pass(client, pool)
-        found = client.run(queues.list_all(pool, match))
+        let_time_pass(client, home)
+        found = client.run(queues.list_all(home, match))
     if output == "json":
         render.document([queue.document() for queue in found])
     else:
@@ -109,7 +160,7 @@ def ls(pool: str, match: str, output: str) -> None:
 @click.argument("name")
 @pool_option
 @output_option
-def inspect(name: str, pool: str, output: str) -> None:
+def inspect(name: str, pool: str | None, output: str) -> None:
     """Show all of a work queue.
 
     \b
@@ -117,8 +168,7 @@ def inspect(name: str, pool: str, output: str) -> None:
       dispatcher work-queue inspect high --pool above-ground
     """
     with connected() as client:
-        let_time_pass(client, pool)
-        queue = client.run(queues.read(pool, name))
+        queue = _now(client, pool, name)
     if output == "json":
         render.document(queue.document())
         return
@@ -128,6 +178,7 @@ def inspect(name: str, pool: str, output: str) -> None:
             ("ID", queue.id),
             ("Work pool", queue.pool),
             ("Priority", queue.priority),
+            *queue_filters.details(queue),
             *common_details(queue),
         ]
     )
@@ -138,7 +189,7 @@ def inspect(name: str, pool: str, output: str) -> None:
 @pool_option
 @hours_option
 @output_option
-def preview(name: str, pool: str, within_ms: int, output: str) -> None:
+def preview(name: str, pool: str | None, within_ms: int, output: str) -> None:
     """Show the waiting runs of a queue that are expected to start soon.
 
     \b
@@ -146,9 +197,8 @@ def preview(name: str, pool: str, within_ms: int, output: str) -> None:
       dispatcher work-queue preview high --pool above-ground --hours 12
     """
     with connected() as client:
-        let_time_pass(client, pool)
-        queue = _named(client, pool, name)
-        runs = client.run(previews.waiting(pool, [queue], within_ms=within_ms, most=PREVIEW_MOST + 1))
+        queue = _now(client, pool, name)
+        runs = client.run(previews.waiting(queue.pool, [queue.name], within_ms=within_ms, most=PREVIEW_MOST + 1))
     show_preview(runs, within_ms, output)
 
 
@@ -157,7 +207,7 @@ def preview(name: str, pool: str, within_ms: int, output: str) -> None:
 @pool_option
 @click.option("--note", help="Why; shown by inspect and by flow-run why.")
 @output_option
-def pause(name: str, pool: str, note: str | None, output: str) -> None:
+def pause(name: str, pool: str | None, note: str | None, output: str) -> None:
     """Let the queue hand nothing out; running runs go on.
 
     \b
@@ -165,18 +215,17 @@ def pause(name: str, pool: str, note: str | None, output: str) -> None:
       dispatcher work-queue pause high --pool above-ground
     """
     with connected() as client:
-        found = client.run(queues.read(pool, name))
-        queue = found.name
-        client.run(queues.pause(pool, queue, found.note if note is None else note))
-        back = f"dispatcher work-queue resume {queue} --pool {pool}"
-        _tell(client, pool, queue, output, f"Work queue {queue!r} is paused. Go on: {back}")
+        queue = _found(client, pool, name)
+        client.run(queues.pause(queue.pool, queue.name, queue.note if note is None else note))
+        back = f"dispatcher work-queue resume {queue.name} --pool {queue.pool}"
+        _tell(client, queue, output, f"Work queue {queue.name!r} is paused. Go on: {back}")
 
 
 @work_queue.command()
 @click.argument("name")
 @pool_option
 @output_option
-def resume(name: str, pool: str, output: str) -> None:
+def resume(name: str, pool: str | None, output: str) -> None:
     """Let a paused queue go on.
 
     \b
@@ -184,9 +233,9 @@ def resume(name: str, pool: str, output: str) -> None:
       dispatcher work-queue resume high --pool above-ground
     """
     with connected() as client:
-        queue = _named(client, pool, name)
-        client.run(queues.resume(pool, queue))
-        _tell(client, pool, queue, output, f"Work queue {queue!r} is not paused any more.")
+        queue = _found(client, pool, name)
+        client.run(queues.resume(queue.pool, queue.name))
+        _tell(client, queue, output, f"Work queue {queue.name!r} is not paused any more.")
 
 
 @work_queue.command()
@@ -195,7 +244,7 @@ def resume(name: str, pool: str, output: str) -> None:
 @click.option("--description", help="What it is for.")
 @click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
 @output_option
-def update(name: str, pool: str, description: str | None, limit: int | None, output: str) -> None:
+def update(name: str, pool: str | None, description: str | None, limit: int | None, output: str) -> None:
     """Change what is given, and nothing else.
 
     \b
@@ -205,9 +254,9 @@ def update(name: str, pool: str, description: str | None, limit: int | None, out
     if description is None and limit is None:
         raise click.UsageError("Nothing to change: give --description or --limit.")
     with connected() as client:
-        queue = _named(client, pool, name)
-        client.run(queues.update(pool, queue, description=description, limit=limit))
-        _tell(client, pool, queue, output, f"Work queue {queue!r} is updated.")
+        queue = _found(client, pool, name)
+        client.run(queues.update(queue.pool, queue.name, description=description, limit=limit))
+        _tell(client, queue, output, f"Work queue {queue.name!r} is updated.")
 
 
 # ignore_unknown_options: so that -1 is a number that is refused, not an option that does not exist.
@@ -216,7 +265,7 @@ def update(name: str, pool: str, description: str | None, limit: int | None, out
 @click.argument("limit", type=int)
 @pool_option
 @output_option
-def set_concurrency_limit(name: str, limit: int, pool: str, output: str) -> None:
+def set_concurrency_limit(name: str, limit: int, pool: str | None, output: str) -> None:
     """Set how many runs may be held at once; lowering stops none that is.
 
     \b
@@ -224,16 +273,16 @@ def set_concurrency_limit(name: str, limit: int, pool: str, output: str) -> None
       dispatcher work-queue set-concurrency-limit high 3 --pool above-ground
     """
     with connected() as client:
-        queue = _named(client, pool, name)
-        client.run(queues.set_limit(pool, queue, limit))
-        _tell(client, pool, queue, output, f"Work queue {queue!r} has concurrency limit {limit} now.")
+        queue = _found(client, pool, name)
+        client.run(queues.set_limit(queue.pool, queue.name, limit))
+        _tell(client, queue, output, f"Work queue {queue.name!r} has concurrency limit {limit} now.")
 
 
 @work_queue.command("clear-concurrency-limit")
 @click.argument("name")
 @pool_option
 @output_option
-def clear_concurrency_limit(name: str, pool: str, output: str) -> None:
+def clear_concurrency_limit(name: str, pool: str | None, output: str) -> None:
     """Take the limit away.
 
     \b
@@ -241,9 +290,9 @@ def clear_concurrency_limit(name: str, pool: str, output: str) -> None:
       dispatcher work-queue clear-concurrency-limit high --pool above-ground
     """
     with connected() as client:
-        queue = _named(client, pool, name)
-        client.run(queues.set_limit(pool, queue, None))
-        _tell(client, pool, queue, output, f"Work queue {queue!r} has no concurrency limit any more.")
+        queue = _found(client, pool, name)
+        client.run(queues.set_limit(queue.pool, queue.name, None))
+        _tell(client, queue, output, f"Work queue {queue.name!r} has no concurrency limit any more.")
 
 
 @work_queue.command("set-priority", context_settings={"ignore_unknown_options": True})
@@ -251,7 +300,7 @@ def clear_concurrency_limit(name: str, pool: str, output: str) -> None:
 @click.argument("priority", type=PRIORITY)
 @pool_option
 @output_option
-def set_priority(name: str, priority: int, pool: str, output: str) -> None:
+def set_priority(name: str, priority: int, pool: str | None, output: str) -> None:
     """Give the queue a priority, 1 goes first; who has it moves up. Shows all queues then.
 
     \b
@@ -259,8 +308,9 @@ def set_priority(name: str, priority: int, pool: str, output: str) -> None:
       dispatcher work-queue set-priority high 1 --pool above-ground
     """
     with connected() as client:
-        client.run(queues.set_priorities(pool, {_named(client, pool, name): priority}))
-        found = client.run(queues.list_all(pool))
+        queue = _found(client, pool, name)
+        client.run(queues.set_priorities(queue.pool, {queue.name: priority}))
+        found = client.run(queues.list_all(queue.pool))
     if output == "json":
         render.document([queue.document() for queue in found])
     else:
@@ -274,7 +324,7 @@ def set_priority(name: str, priority: int, pool: str, output: str) -> None:
 @click.option("--move-to", metavar="QUEUE", help="Move the waiting runs to this queue.")
 @click.option("--cancel-runs", is_flag=True, help="Cancel the waiting runs.")
 @output_option
-def delete(name: str, pool: str, yes: bool, move_to: str | None, cancel_runs: bool, output: str) -> None:
+def delete(name: str, pool: str | None, yes: bool, move_to: str | None, cancel_runs: bool, output: str) -> None:
     """Delete a queue. Running runs go on and keep their slots.
 
     \b
@@ -284,19 +334,19 @@ def delete(name: str, pool: str, yes: bool, move_to: str | None, cancel_runs: bo
     if move_to is not None and cancel_runs:
         raise click.UsageError("--move-to and --cancel-runs exclude each other: give one of them.")
     with connected() as client:
-        queue = _named(client, pool, name)
-        target = None if move_to is None else _named(client, pool, move_to)
-        confirm(f"Delete work queue {queue!r} of work pool {pool!r}?", yes=yes)
-        moved = client.run(queues.delete(pool, queue, move_to=target, cancel_runs=cancel_runs))
+        queue = _found(client, pool, name)
+        target = None if move_to is None else client.run(queues.read(queue.pool, move_to)).name
+        confirm(f"Delete work queue {queue.name!r} of work pool {queue.pool!r}?", yes=yes)
+        moved = client.run(queues.delete(queue.pool, queue.name, move_to=target, cancel_runs=cancel_runs))
     what = f"moved to {target!r}" if target else "cancelled"
     runs_were = "run was" if moved == 1 else "runs were"
     done = f" {moved} waiting {runs_were} {what}." if moved else ""
     render.outcome(
         output,
-        f"Work queue {queue!r} of work pool {pool!r} is deleted.{done}",
+        f"Work queue {queue.name!r} of work pool {queue.pool!r} is deleted.{done}",
         lambda: {
-            "deleted": queue,
-            "work_pool_name": pool,
+            "deleted": queue.name,
+            "work_pool_name": queue.pool,
             "moved_runs": moved if target else 0,
             "cancelled_runs": 0 if target else moved,
         },

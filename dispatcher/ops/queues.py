@@ -122,6 +122,12 @@ def read(pool: str, name_or_id: str) -> Flow[Queue]:
     raise QueueNotFound(queue=name_or_id, pool=pool)
 
 
+def with_id(queue_id: str) -> Flow[Queue | None]:
+    """The queue of that id, in any pool."""
+    found = [queue for pool in (yield from pools.list_all()) for queue in pool.queues if queue.id == queue_id]
+    return found[0] if found else None
+
+
 def find(name_or_id: str) -> Flow[tuple[Pool, Queue]]:
     """The queue of that id or name in any pool, with its pool; of several of that name the one in the default pool.
 
