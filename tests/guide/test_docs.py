@@ -28,7 +28,7 @@ from dispatcher import broker
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (ROOT / "README.md", *ROOT.glob("docs/*.md"))}
-PATIENCE_S = 60
+PATIENCE_S = 100
 FILES = ("python", "yaml", "json")
 
 
