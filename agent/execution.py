@@ -27,6 +27,7 @@ from agent.vitals import Vitals
 from dispatcher.errors import BrokerRefused, DispatcherError, LeaseLost, PoolNotFound
 from dispatcher.models import Claimed, Consumer, Document, Outcome
 from dispatcher.ops import leases
+from dispatcher.rendering import Rendered
 from dispatcher.states import State
 
 T = TypeVar("T")
@@ -38,8 +39,7 @@ _log = logging.getLogger("dispatcher.consumer")
 class Surroundings:
     """What all executions of a consumer share.
 
-    `job_of` gives a run's rendered job, and what of it is kept with the run; it may raise a `DispatcherError`, which
-    ends the run.
+    `job_of` gives a run's rendered job; it may raise a `DispatcherError`, which ends the run.
     """
 
     me: Consumer
@@ -47,7 +47,7 @@ class Surroundings:
     infrastructure: Infrastructure
     grace_s: float  # from SIGTERM to SIGKILL, unless the job says otherwise
     echo: Callable[[str], None] | None  # where lines of output go besides the log
-    job_of: Callable[[Claimed], Coroutine[Any, Any, tuple[Document, Document]]]
+    job_of: Callable[[Claimed], Coroutine[Any, Any, Rendered]]
     vitals: Vitals = field(default_factory=Vitals)
     turns: Turns = field(default_factory=Turns)
 
@@ -60,7 +60,7 @@ class Execution:
         self.is_started = False  # the run has begun
         self.grace_s = around.grace_s
         self._around = around
-        self._shown: Document | None = None  # the job, as it is kept with the run
+        self._rendered: Rendered | None = None
         self._called = ""
         self._job: Job | None = None
         self._stop: Stop | None = None
@@ -96,6 +96,9 @@ class Execution:
     async def run_to_end(self) -> None:
         ended = await self._execute()
         self._is_ended = True
+        if self._rendered is not None:
+            veiled = self._rendered.veiled
+            ended = replace(ended, message=veiled(ended.message), could_not_start=veiled(ended.could_not_start))
         if ended.could_not_start:
             self._output.say(f"[could not start: {ended.could_not_start}]")
         if self._stop is not Stop.LOST:
@@ -131,13 +134,12 @@ class Execution:
             return await end
 
     async def _agreed(self) -> Document | Ended:
-        """The job, and what it says about this execution is noted. `Ended`: it cannot be had, or is nonsense."""
+        """The job; what it says about this execution is noted. `Ended`: it cannot be had, or is nonsense."""
         try:
-            agreed = await self._unless_stopped(self._around.job_of(self.run))
-            if agreed is None:
+            rendered = self._rendered = await self._unless_stopped(self._around.job_of(self.run))
+            if rendered is None:
                 return Ended()
-            job, self._shown = agreed
-            wanted = Configuration.read(job)
+            wanted = Configuration.read(rendered.job, rendered.veiled)
         except DispatcherError as error:
             return Ended(could_not_start=str(error))
         of = self.run.input
@@ -145,8 +147,8 @@ class Execution:
         self.run = replace(self.run, input=replace(of, timeout_s=min(limits_s, default=None)))
         self.grace_s = self.grace_s if wanted.grace_s is None else wanted.grace_s
         self._is_shown = wanted.is_output_shown
-        self._called = f" as {wanted.name}" if wanted.name else ""
-        return job
+        self._called = f" as {rendered.veiled(wanted.name)}" if wanted.name else ""
+        return rendered.job
 
     async def _wait_until_due(self, end: asyncio.Task[Ended]) -> bool:
         """The run holds its slot meanwhile; False: it is not to be started at all, or its process has ended already."""
@@ -155,10 +157,10 @@ class Execution:
         return self._stop is None and not end.done()
 
     async def _start(self, job: Job) -> bool:
-        me = self._around.me
+        me, shown = self._around.me, self._rendered.shown if self._rendered is not None else None
         try:
             state = await self._unless_stopped(
-                self._around.patience.run(lambda: leases.start(me.pool, me.id, *self.key, pid=job.pid, job=self._shown))
+                self._around.patience.run(lambda: leases.start(me.pool, me.id, *self.key, pid=job.pid, job=shown))
             )
         except (LeaseLost, PoolNotFound):
             self.interrupt(Stop.LOST)

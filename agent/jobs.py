@@ -12,8 +12,9 @@ from collections.abc import Collection
 
 from agent.patience import Patience
 from dispatcher import templates
-from dispatcher.models import Claimed, Consumer, Document, PoolTemplate
+from dispatcher.models import Claimed, Consumer, PoolTemplate
 from dispatcher.ops import templates as pool_templates
+from dispatcher.rendering import Rendered
 
 
 class Jobs:
@@ -26,11 +27,8 @@ class Jobs:
         self._reading = asyncio.Lock()
         self.template_id = ""  # as the last claim said
 
-    async def job_of(self, run: Claimed) -> tuple[Document, Document]:
-        """The job, and what of it is kept with the run: without the values of environment variables.
-
-        Raises `VariablesInvalid`, `TemplateInvalid`, `PoolNotFound`.
-        """
+    async def job_of(self, run: Claimed) -> Rendered:
+        """The job. Raises `VariablesInvalid`, `TemplateInvalid`, `PoolNotFound`."""
         async with self._reading:
             if self._template.id != self.template_id:
                 pool = self._template.pool
@@ -41,5 +39,4 @@ class Jobs:
         templates.check_variables(
             template, values, target=f"the base job template of work pool {self._template.pool!r}"
         )
-        rendered = templates.rendered(template, values, environ=os.environ, allowed_env=self._allowed_env)
-        return rendered.job, rendered.shown
+        return templates.rendered(template, values, environ=os.environ, allowed_env=self._allowed_env)

@@ -11,21 +11,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 Document = dict[str, Any]
 _PLACEHOLDER = re.compile(r"\{\{\s*(?:\$(?P<env>[A-Za-z_][A-Za-z0-9_]*)|(?P<name>[^\s{}$][^\s{}]*))\s*\}\}")
 _NOTHING: Any = object()
+_SHORTEST_SECRET = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """`shown` is `job` with `{{ $NAME }}` as written: what may be kept and seen by others."""
+    """`shown` is `job` with `{{ $NAME }}` as written: what may be kept and seen by others. `secrets`: what stands
+    in `job` instead, by name."""
 
     job: Document
     shown: Document
+    secrets: Mapping[str, str]
+
+    def veiled(self, text: str) -> str:
+        """The text, a message about the job, with `{{ $NAME }}` where it quotes what was filled in. Values too short to
+        be secrets stay: they would be found in the middle of words."""
+        for name, value in sorted(self.secrets.items(), key=lambda item: -len(item[1])):
+            if len(value) >= _SHORTEST_SECRET:
+                for quoted in (value, repr(value)[1:-1]):
+                    text = text.replace(quoted, f"{{{{ ${name} }}}}")
+        return text
 
 
 def placeholders(part: Any) -> Iterator[tuple[str, str]]:
@@ -44,11 +56,15 @@ def is_malformed(text: str) -> bool:
 
 
 def filled_in(
-    configuration: Mapping[str, Any], values: Mapping[str, Any], environ: Mapping[str, str], *, reads_env: bool
+    configuration: Mapping[str, Any], values: Mapping[str, Any], environ: Mapping[str, str], *, asked: Collection[str]
 ) -> Rendered:
-    """The job of one run. `env` of `values` is merged under a hard-coded one; leave it out where it must not be."""
+    """The job of one run. `env` of `values` is merged under a hard-coded one; leave it out where it must not be.
+
+    `asked`: the variables of the environment that the configuration reads.
+    """
     job = _job(configuration, values, environ)
-    return Rendered(job, _job(configuration, values, None) if reads_env else copied(job))
+    shown = _job(configuration, values, None) if asked else copied(job)
+    return Rendered(job, shown, {name: environ[name] for name in asked if name in environ})
 
 
 def copied(value: Any) -> Any:

@@ -122,7 +122,7 @@ def rendered(
             )
         if "env" not in _known(template):
             level.pop("env", None)  # what the template does not declare reaches nothing in it
-        return filled_in(job, level, environ, reads_env=bool(asked))
+        return filled_in(job, level, environ, asked=asked)
     except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise TemplateInvalid(f"it cannot be filled in ({type(error).__name__}: {error}).") from error
 

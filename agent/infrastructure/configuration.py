@@ -8,7 +8,7 @@ told at once, and ends the run, not the consumer.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,9 @@ class Configuration:
     grace_s: float | None = None
 
     @staticmethod
-    def read(job: Mapping[str, Any]) -> Configuration:
-        """Raises `BadValue` with everything that is wrong."""
-        reader = _Reader(job)
+    def read(job: Mapping[str, Any], veiled: Callable[[str], str] = str) -> Configuration:
+        """Raises `BadValue` with everything that is wrong. `veiled` takes out of a text what nobody is to see."""
+        reader = _Reader(job, veiled)
         found = Configuration(
             name=reader.text("name", most=_NAME_LIMIT),
             env=reader.environment("env"),
@@ -56,12 +56,17 @@ class Configuration:
 class _Reader:
     """Reads values by key and collects what is wrong with them."""
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(self, job: Mapping[str, Any], veiled: Callable[[str], str]) -> None:
         self._job = job
+        self._veiled = veiled
         self.faults: list[str] = []
 
     def _miss(self, where: str, wanted: str, found: object) -> None:
-        self.faults.append(f"{where} must be {wanted}, found {_shown(found)}")
+        self.faults.append(f"{where} must be {wanted}, found {self._shown(found)}")
+
+    def _shown(self, value: object) -> str:
+        shown = self._veiled(repr(value))
+        return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
     def text(self, key: str, most: int | None = None) -> str:
         value = self._job.get(key)
@@ -103,7 +108,7 @@ class _Reader:
         found = {}
         for name, one in value.items():
             if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-                self.faults.append(f"{key} has the name {_shown(name)}, which no variable can have")
+                self.faults.append(f"{key} has the name {self._shown(name)}, which no variable can have")
             elif isinstance(one, bool):
                 found[name] = "true" if one else "false"
             elif isinstance(one, str | int | float) and "\0" not in str(one):
@@ -119,7 +124,7 @@ class _Reader:
             try:
                 value = shlex.split(value)
             except ValueError as error:
-                self.faults.append(f"{key} cannot be cut into words ({str(error).lower()}): {_shown(value)}")
+                self.faults.append(f"{key} cannot be cut into words ({str(error).lower()}): {self._shown(value)}")
                 return None
         if value is None or value == []:
             return None
@@ -138,8 +143,3 @@ class _Reader:
         value = self._job.get(key)
         if value is not None and not isinstance(value, dict):
             self._miss(key, "an object", value)
-
-
-def _shown(value: object) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else f"{shown[:77]}..."
