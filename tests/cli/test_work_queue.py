@@ -35,6 +35,7 @@ def test_create_tells_what_was_made(project: Project) -> None:
         "Work pool:          p",
         "Priority:           1",
         "Concurrency limit:  3",
+        "Start a consumer:   dispatcher agent start --pool p --work-queue high",
         "Look at it:         dispatcher work-queue inspect high --pool p",
     ]
 
