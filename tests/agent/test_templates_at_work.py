@@ -130,7 +130,7 @@ def test_nor_is_it_told_when_what_was_made_of_it_is_wrong(scene: Scene, job: Doc
     run = scene.finished(scene.submit("hello"))
     assert run.state is State.CRASHED
     assert said in run.message
-    told = [inspected(scene, run.id), *scene.log(run.id), *(consumer.log for consumer in scene.started)]
+    told = [str(run), *scene.log(run.id), *(consumer.log for consumer in scene.started)]
     assert SECRET not in "".join(told)
 
 
