@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from dispatcher.settings import Resolved, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-TICKS = 50  # calls of `pools.tick` at most, so that a reader is not kept by a pool which never comes to rest
 
 
 @dataclass
@@ -106,6 +105,7 @@ def connected() -> Iterator[Client]:
     with Client(current.url) as client:
         if not current.is_embedded:
             client.run(broker_facts.check(allow_unsafe=current.settings.allow_unsafe_broker))
+        client.trust.is_given = True
         yield client
 
 
@@ -114,14 +114,10 @@ def let_time_pass(client: Client, pool: str) -> None:
 
     A pool that does not exist is passed over: reading it says so.
     """
-    from dispatcher.ops import pools
+    from dispatcher.ops import finding
 
-    try:
-        for _ in range(TICKS):
-            if not client.run(pools.tick(pool)):
-                return
-    except PoolNotFound:
-        return
+    with suppress(PoolNotFound):
+        client.run(finding.let_time_pass(pool))
 
 
 def output_option(command: F) -> F:

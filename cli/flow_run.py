@@ -1,7 +1,7 @@
 """`dispatcher flow-run`: look at runs, follow, cancel, retry, delete and explain them.
 
-A run is named by its id, by the beginning of it, or by its name where only one has it. Before anything is shown the
-run's pool is ticked, so that the truth is told also where no consumer lives who would notice a due or lost run.
+A run is named by its id, by the beginning of it, or by its name where only one has it. How it is found, and what is
+done with it, stands in the core (`ops/finding.py`, `verbs.py`).
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import render, watched
-from cli.context import confirm, connected, let_time_pass, output_option, yes_option
+from cli.context import confirm, connected, output_option, yes_option
 from cli.types import TIME
 from dispatcher.states import State
 
 if TYPE_CHECKING:
-    from dispatcher import Client
     from dispatcher.models import Run
 
 _which = click.argument("run", metavar="RUN")
@@ -34,14 +33,6 @@ def flow_run() -> None:
       dispatcher flow-run ls --state RUNNING
       dispatcher flow-run why swift-otter
     """
-
-
-def _found(client: Client, text: str) -> Run:
-    from dispatcher.ops import pools, runs
-
-    run = client.run(runs.find(text))
-    client.run(pools.tick(run.pool))
-    return client.run(runs.read(run.pool, run.id))
 
 
 @flow_run.command()
@@ -76,34 +67,20 @@ def ls(
     Example:
       dispatcher flow-run ls --pool above-ground --state FAILED --state CRASHED --limit 10
     """
-    from dispatcher.errors import QueueNotFound
-    from dispatcher.ops import deployments, pools, queues, runs
+    from dispatcher.ops import finding
 
-    found: list[Run] = []
     with connected() as client:
-        name = client.run(deployments.full_name(deployment)) if deployment else ""
-        for place in [pool] if pool else client.run(pools.names()):
-            if pool:
-                client.run(pools.tick(place))  # says so when there is no such pool
-            else:
-                let_time_pass(client, place)
-            found += client.run(
-                runs.list_pool(
-                    place,
-                    states=frozenset(State(state) for state in states),
-                    deployment=name,
-                    queue=queue,
-                    due_before_ms=before,
-                    due_after_ms=after,
-                    most=limit,
-                )
+        found = client.run(
+            finding.listed(
+                states=frozenset(State(state) for state in states),
+                deployment=deployment,
+                pool=pool,
+                queue=queue,
+                due_before_ms=before,
+                due_after_ms=after,
+                most=limit,
             )
-        # A queue that is gone is known by its runs; any other that the pool does not have is a slip of the finger.
-        if pool and queue and not found and not client.run(runs.list_pool(pool, queue=queue, most=1)):
-            known = {one.name for one in client.run(queues.list_all(pool))}
-            if queue not in known:
-                raise QueueNotFound(queue=queue, pool=pool)
-    found = sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:limit]
+        )
     if output == "json":
         render.document([run.document() for run in found])
         return
@@ -140,7 +117,7 @@ def inspect(run: str, output: str) -> None:
       dispatcher flow-run inspect swift-otter -o json
     """
     with connected() as client:
-        found = _found(client, run)
+        found = client.get(run)
     if output == "json":
         render.document(found.document())
         return
@@ -170,7 +147,7 @@ def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
     from dispatcher.models import LogLine, iso
 
     with connected() as client:
-        found = _found(client, run)
+        found = client.get(run)
         if follow:
             news = following.follow(client, found, old_lines=lines)
         else:
@@ -197,7 +174,7 @@ def watch(run: str, output: str) -> None:
       dispatcher flow-run watch swift-otter
     """
     with connected() as client:
-        watched.watch(client, _found(client, run), output=output)
+        watched.watch(client, client.get(run), output=output)
 
 
 @flow_run.command()
@@ -211,12 +188,8 @@ def cancel(run: str, force: bool, output: str) -> None:
     Example:
       dispatcher flow-run cancel swift-otter
     """
-    from dispatcher.ops import runs
-
     with connected() as client:
-        found = _found(client, run)
-        client.run(runs.cancel(found.pool, found.id, force=force))
-        found = client.run(runs.read(found.pool, found.id))
+        found = client.cancel(run, force=force)
     _tell(found, output)
     if output != "json" and not found.is_finished:
         click.echo(f"Its process is being stopped. See the end: dispatcher flow-run watch {found.id}")
@@ -232,12 +205,8 @@ def retry(run: str, output: str) -> None:
     Example:
       dispatcher flow-run retry swift-otter
     """
-    from dispatcher.ops import runs
-
     with connected() as client:
-        found = _found(client, run)
-        client.run(runs.retry(found.pool, found.id))
-        found = client.run(runs.read(found.pool, found.id))
+        found = client.retry(run)
     _tell(found, output)
 
 
@@ -252,12 +221,10 @@ def delete(run: str, yes: bool, output: str) -> None:
     Example:
       dispatcher flow-run delete swift-otter --yes
     """
-    from dispatcher.ops import runs
-
     with connected() as client:
-        found = _found(client, run)
+        found = client.get(run)
         confirm(f"Delete flow run {render.clean(found.name)!r} ({found.id}) with its result and log?", yes=yes)
-        client.run(runs.delete(found.pool, found.id))
+        client.delete(found)
     if output == "json":
         render.document(found.document())
         return
@@ -274,11 +241,8 @@ def why(run: str, output: str) -> None:
     Example:
       dispatcher flow-run why swift-otter
     """
-    from dispatcher.ops import views
-
     with connected() as client:
-        found = _found(client, run)
-        answer = client.run(views.why(found.pool, found.id))
+        answer = client.why(run)
     if output == "json":
         render.document(answer.document())
         return
