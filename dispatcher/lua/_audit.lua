@@ -1,10 +1,9 @@
 -- Fragment: looking for faults, and mending what follows from the runs. Only the scripts `*_audit` are built with it.
 -- Keys may be of any type here, so each is asked for its type first.
-local MOST_FAULTS = 1000
 local mends, faults = false, {} -- each fault: code, subject, key without the pool's part, found, wanted
 
 local function fault(code, subject, key, found, wanted)
-  if #faults == MOST_FAULTS then return end
+  if #faults == 1000 then return end -- so many of one call are told
   faults[#faults + 1] = { code, subject, string.sub(key, #base + 1), found or '', wanted or '' }
 end
 
@@ -63,9 +62,10 @@ end
 -- Where the run belongs by its own fields: { [key] = score, or true: any }.
 local function home(run)
   local keys = { [BY_START] = run.due }
+  local since = call('HGET', run_key(run.id), HELD[run.state] and 'claimed_ms' or 'ended_ms') or ''
   if run.deployment ~= '' then keys[base .. 'runs:of:' .. run.deployment] = run.due end
   if HELD[run.state] then
-    keys[LEASES], keys[slots_key(run.queue)] = true, true
+    keys[LEASES], keys[slots_key(run.queue)] = true, tonumber(since) or true
     show(keys, run, '', ':slots', true)
     if run.consumer ~= '' then keys[holdings_key(run.consumer)] = true end
   elseif run.state == 'SCHEDULED' then
@@ -74,7 +74,7 @@ local function home(run)
     if key ~= MOVING then show(keys, run, run.queue, string.match(key, ':%w+$'), place_in(key, run.id) or score) end
     if key ~= MOVING and run.expires and run.attempts == 0 then keys[EXPIRING] = run.expires end
   else
-    keys[finished_key(run.state)] = true
+    keys[finished_key(run.state)] = tonumber(since) or true
   end
   return keys
 end

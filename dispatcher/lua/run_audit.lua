@@ -13,6 +13,7 @@ if not pool.exists then return { 'NOPOOL' } end
 mends = ARGV[2] == '1'
 local ENDED = { COMPLETED = true, FAILED = true, CRASHED = true, CANCELLED = true }
 local DEFAULTS = { state = 'CRASHED', queue = 'default', due_ms = int(now), created_ms = int(now) }
+local MAX_LEASE_MS = 3600000 -- no pool has longer ones
 local PARTS = { [':input'] = 'string', [':job'] = 'string', [':result'] = 'string', [':log'] = 'stream' }
 
 -- The run; nil: there is none; false: its record is damaged, and not mended.
@@ -43,8 +44,7 @@ local function find_stray(index, id, run)
 end
 
 local function put(key, run, score)
-  local at_ms = call('HGET', run_key(run.id), HELD[run.state] and 'claimed_ms' or 'ended_ms') or ''
-  if score == true then score = key == LEASES and now + pool.lease_ms or tonumber(at_ms) or now end
+  if score == true then score = key == LEASES and now + pool.lease_ms or now end
   if type_of(key) ~= index_type(key) then call('UNLINK', key) end
   if index_type(key) == 'set' then call('SADD', key, run.id) else call('ZADD', key, int(score), run.id) end
 end
@@ -58,6 +58,7 @@ local function find_missing(run)
   end
   for key, score in pairs(home(run)) do
     local found = place_in(key, run.id)
+    if key == LEASES and found and found > now + MAX_LEASE_MS then score = now + pool.lease_ms end
     if not found then fault('missing', run.id, key, run.state) end
     if found and score ~= true and found ~= score then fault('score', run.id, key, int(found), int(score)) end
     if mends and (not found or score ~= true and found ~= score) then put(key, run, score) end
