@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
@@ -24,14 +25,23 @@ def test_a_script_is_sent_by_its_digest_with_the_clock_first(now_ms: int | None,
     assert wire(call("run_read", "r"), now_ms) == ("EVALSHA", script("run_read").sha, 1, "k", clock, "r")
 
 
+DEFINED = re.compile(r"^local function (\w+)", re.MULTILINE)
+OF_FRAGMENTS = {name for part in FRAGMENTS for name in DEFINED.findall("\n".join(headers.lines(part)))}
+
+
 @pytest.mark.parametrize("name", headers.names())
-def test_a_script_keeps_its_shebang_first_and_holds_every_fragment(name: str) -> None:
+def test_a_script_keeps_its_shebang_first_and_has_the_functions_that_it_calls(name: str) -> None:
     found = script(name)
     assert found.text.startswith(headers.lines(name)[0] + "\n")
     assert found.sha == hashlib.sha1(found.text.encode(), usedforsecurity=False).hexdigest()
-    places = [found.text.index("\n".join(headers.lines(fragment)[:1])) for fragment in FRAGMENTS]
-    assert places == sorted(places)
+    called = set(re.findall(r"\b(\w+)\(", found.text)) & OF_FRAGMENTS
+    assert called
+    assert called <= set(DEFINED.findall(found.text))
     assert found is script(name), "read once"
+
+
+def test_a_script_does_without_the_functions_that_it_cannot_reach() -> None:
+    assert {"admit", "park", "submit", "take_back"} & set(DEFINED.findall(script("run_read").text)) == set()
 
 
 def test_a_call_can_be_awaited_by_a_flow() -> None:
