@@ -114,6 +114,7 @@ def create(
                 filter=asked.resolved(client),
             )
         )
+        client.run(queues.fill(home))
         of_pool = client.run(pools.read(home))
         queue = next(queue for queue in of_pool.queues if queue.name == name)
     if asked.is_given:
