@@ -80,5 +80,8 @@ async def _cared_for(name: str, patience: Patience) -> float:
         except DispatcherError as error:
             _log.warning("A duty of work pool %s was not done, it comes again: %s", name, error)
             return _LOOK_S
+        except Exception:  # noqa: BLE001 - a schedule that cannot be read must not keep those of other pools waiting
+            _log.exception("A duty of work pool %s failed because of a bug; it comes again:", name)
+            return _LOOK_S
         if count:
             _log.info("Work pool %s: %d runs were scheduled or moved.", name, count)

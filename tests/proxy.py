@@ -30,6 +30,7 @@ class Proxy:
         self._flowing = threading.Event()
         self._flowing.set()
         self._loses_reply = False
+        self._stalls_before = b""
         self._hangs_up = False
         self._listener: socket.socket | None = None
         self.dropped = 0  # replies lost so far
@@ -47,6 +48,14 @@ class Proxy:
     def stall(self) -> None:
         """Nothing passes any more, in neither direction; connections stay open."""
         self._flowing.clear()
+
+    def stall_before(self, word: bytes) -> None:
+        """The same from the next command on in which this word stands; it does not reach the server before `mend`."""
+        self._stalls_before = word
+
+    @property
+    def is_stalled(self) -> bool:
+        return not self._flowing.is_set()
 
     def cut(self) -> None:
         """Closes every connection and refuses new ones, as a server that is down."""
@@ -118,6 +127,9 @@ class Proxy:
     def _pass(self, source: socket.socket, target: socket.socket, is_reply: bool) -> None:
         try:
             while data := source.recv(CHUNK_BYTES):
+                if self._stalls_before and not is_reply and self._stalls_before in data:
+                    self._stalls_before = b""
+                    self._flowing.clear()
                 self._flowing.wait()
                 if is_reply and self._loses():
                     break
