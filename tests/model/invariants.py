@@ -3,7 +3,8 @@
 `snapshot` reads everything there is; `check` compares it with the reference (`reference.py`) and with itself. Each
 assertion names the invariant that is broken. Numbers: 1 slots are holders, 2 one place for each run, 3 limits, 6 the
 derived indexes, 7 epochs, 10 nothing disappears, 11 leases, 12 parking, 13 keys and events, 14 one cluster slot, W
-whoever could work is woken, T somebody keeps the timer, F filter queues show what they match.
+whoever could work is woken, T somebody keeps the timer, F filter queues show what they match, S schedules and expiry,
+D duties, M moves between pools.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import redis
 
 from dispatcher import keyspace
 from dispatcher.models import DEFAULT_POOL
-from tests.model.reference import GRACE_MS, ConsumerState, Reference, RunState
+from tests.model.lifecycle import DEPLOYMENT, RunState
+from tests.model.reference import GRACE_MS, ConsumerState, Reference
 
 POOL = DEFAULT_POOL  # the only one that may have queues with filters
 Snapshot = dict[str, Any]
@@ -50,7 +52,7 @@ def snapshot(server: redis.Redis) -> Snapshot:
 
 
 def place_of(run: RunState) -> str:
-    return "ready" if run.is_ready else "retry" if run.is_retry else "due"
+    return "moving" if run.is_moving else "ready" if run.is_ready else "retry" if run.is_retry else "due"
 
 
 def expected_runs(reference: Reference) -> dict[str, Any]:
@@ -77,6 +79,8 @@ def found_runs(of: Snapshot) -> dict[str, Any]:
                 places.setdefault(run, []).append(kind)
     for run in leases:
         places.setdefault(run, []).append("lease")
+    for run in of.get(keyspace.moving(POOL), {}):
+        places.setdefault(run, []).append("moving")
     rows = {}
     for key, row in of.items():
         if key.startswith(prefix) and ":" not in (run := key[len(prefix) :]):
@@ -101,6 +105,7 @@ def check(of: Snapshot, reference: Reference, *, settled: bool) -> None:
     check_indexes(of, reference)
     check_filters(of, reference)
     check_history(of, reference)
+    check_schedules(of, reference)
     if settled:
         check_waking(of, reference)
     for key in of:
@@ -139,7 +144,7 @@ def check_indexes(of: Snapshot, reference: Reference) -> None:
         if is_open and reference.ready(name):
             admissible[name] = queue.priority
         if future := reference.future(name):
-            next_due[name] = future[0].due
+            next_due[name] = min(run.look for run in future)
             if is_open and (soon := reference.early(name)):
                 early[name] = soon[0].due
         for run in reference.ready(name):
@@ -188,6 +193,21 @@ def check_history(of: Snapshot, reference: Reference) -> None:
     assert keys == {f"{scope}:{key}": run for (scope, key), run in reference.keys.items()}, "13: idempotency keys"
 
 
+def check_schedules(of: Snapshot, reference: Reference) -> None:
+    prefix = keyspace.schedule(POOL, DEPLOYMENT, "")
+    runs = {key[len(prefix) : -len(":runs")]: of[key] for key in of if key.startswith(prefix) and key.endswith(":runs")}
+    assert runs == {schedule: runs for schedule, runs in reference.members.items() if runs}, "S: runs of schedules"
+    rows = {key[len(prefix) :]: of[key] for key in of if key.startswith(prefix) and not key.endswith(":runs")}
+    found = {schedule: (row.get("digest", ""), int(row["cursor_ms"])) for schedule, row in rows.items()}
+    known = {schedule: (state.digest, state.cursor) for schedule, state in reference.schedules.items()}
+    assert found == known, "S: how far schedules have come"
+    assert of.get(keyspace.expiring(POOL), {}) == reference.expiring, "S: what expires"
+    assert of.get(keyspace.duties(POOL), {}) == reference.duties, "D: duties"
+    gone = {run: f"{number}{' refused' if is_refused else ''}" for run, (number, is_refused) in reference.gone.items()}
+    prefix = keyspace.moved(POOL, "")
+    assert {key[len(prefix) :]: of[key] for key in of if key.startswith(prefix)} == gone, "M: what is known of moves"
+
+
 def group_of(consumer: ConsumerState) -> str:
     return f"{consumer.prefetch}/{consumer.selector}"
 
@@ -221,7 +241,8 @@ def check_waking(of: Snapshot, reference: Reference) -> None:
         if is_open:
             early = [due - kind.prefetch for due, _, _ in reference.next_early(kind)]
             moments += [due for due in early if due > reference.now] if kind.prefetch else []
-    moments += list(of.get(keyspace.next(POOL), {}).values())
+    for index in (keyspace.next(POOL), keyspace.expiring(POOL), keyspace.duties(POOL)):
+        moments += list(of.get(index, {}).values())
     moments += [max(until + GRACE_MS, reference.hold) for until in of.get(keyspace.leases(POOL), {}).values()]
     if someone_parked and moments and not someone_woken:
         armed = min(of.get(keyspace.timers(POOL), {}).values(), default=None)

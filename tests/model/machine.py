@@ -332,7 +332,7 @@ class PoolMachine(RuleBasedStateMachine):
             self.model.pass_time()
             for run in [*self.model.ready(name), *self.model.future(name)]:
                 if cancel:
-                    run.state = "CANCELLED"
+                    self.model.conclude(run, "CANCELLED")
                 else:
                     run.queue = "default"
                     self.model.place(run, run.due, is_retry=run.is_retry)
@@ -400,6 +400,7 @@ class PoolMachine(RuleBasedStateMachine):
         found = self.send(leases.claim(POOL, owner.id, request=request, want=want, load=len(owner.held)))
         wanted = self.model.claim(owner.id, want, len(idle_beside))
         assert [(run.id, run.epoch) for run in found.runs] == [(run.id, run.epoch) for run in wanted], "5: the claim"
+        assert found.duties == self.model.take_duties(), "D: duties of a claim"
         for run in found.runs:
             assert run.wait_ms == max(0, run.due_at_ms - self.now_ms), "4: before its time"
             for other in self.consumers.values():
@@ -451,7 +452,7 @@ class PoolMachine(RuleBasedStateMachine):
         assert found == [wanted], (found, wanted)
         self.settled = wanted != "FENCED"
         self.drop(owner, run)
-        again = "FENCED" if wanted == "FENCED" else "already"
+        again = self.model.finish(owner.id, run, epoch, state, retry)  # it may be trimmed by now
         settled = self.settled
         assert self.unchanged(leases.finish(POOL, owner.id, [outcome])) == [again], "8: finish sent twice"
         self.settled = settled
@@ -475,6 +476,7 @@ class PoolMachine(RuleBasedStateMachine):
         lost, cancelling = self.model.renew(owner.id, held)
         told = [{run for run, _ in found.lost}, {run for run, _ in found.cancelling}]
         assert told == [lost, cancelling], "heartbeat"
+        assert found.duties == self.model.take_duties(), "D: duties of a heartbeat"
         owner.renewed_ms = sent_ms
         for run in lost:
             self.drop(owner, run)
@@ -513,9 +515,9 @@ class PoolMachine(RuleBasedStateMachine):
     def replay_events(self) -> None:
         for event in self.client.run(views.events(POOL, after=self.last_event)):
             self.last_event = event.id
-            if event.event == "deleted":
+            if event.event in ("deleted", "trimmed", "taken-back", "moved-out"):
                 self.replayed.pop(event.fields["run"])
             elif "run" in event.fields:
                 self.replayed[event.fields["run"]] = event.fields["state"]
-        states = {run.id: run.state for run in self.model.runs.values()}
+        states = {run.id: run.state for run in self.model.runs.values() if not run.is_moving}
         assert self.replayed == states, "13: the events do not replay to the states"

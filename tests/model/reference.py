@@ -9,35 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-HELD = {"PENDING", "RUNNING", "CANCELLING"}
+from tests.model.lifecycle import ENDED, Lifecycle, RunState, ScheduleState
+
 GRACE_MS = 2_000
 BOUNDLESS = 10**9
-
-
-@dataclass
-class RunState:
-    id: str
-    queue: str
-    priority: int
-    due: int
-    deployment: str = ""
-    key: str = ""
-    tags: frozenset[str] = frozenset()
-    state: str = "SCHEDULED"
-    is_ready: bool = False
-    is_retry: bool = False
-    epoch: int = 0
-    consumer: str = ""
-    lease_until: int = 0
-    attempts: int = 0
-    lost: int = 0
-    releases: int = 0
-    crash_at: int = 3
-    ended_epoch: int = 0
-
-    @property
-    def is_held(self) -> bool:
-        return self.state in HELD
 
 
 @dataclass(frozen=True)
@@ -81,7 +56,7 @@ class Source:
 
 
 @dataclass
-class Reference:
+class Reference(Lifecycle):
     lease_ms: int
     now: int
     last: int
@@ -92,7 +67,14 @@ class Reference:
     runs: dict[str, RunState] = field(default_factory=dict)
     consumers: dict[str, ConsumerState] = field(default_factory=dict)
     keys: dict[tuple[str, str], str] = field(default_factory=dict)
-    deleted: int = 0
+    keep_runs: int = 10_000
+    keep_ms: int = 604_800_000
+    members: dict[str, dict[str, int]] = field(default_factory=dict)
+    expiring: dict[str, int] = field(default_factory=dict)
+    duties: dict[str, int] = field(default_factory=dict)
+    schedules: dict[str, ScheduleState] = field(default_factory=dict)
+    named: set[str] = field(default_factory=set)
+    gone: dict[str, tuple[int, bool]] = field(default_factory=dict)
 
     # what follows from the state ------------------------------------------------------------------------------------
 
@@ -137,12 +119,8 @@ class Reference:
         return [run for run in runs if shown is None or shown.matches(run)]
 
     def ready(self, queue: str) -> list[RunState]:
-        found = [run for run in self.runs.values() if run.queue == queue and run.state == "SCHEDULED" and run.is_ready]
+        found = [run for run in self.runs.values() if run.queue == queue and run.is_waiting and run.is_ready]
         return sorted(found, key=lambda run: (run.priority, run.due, run.id))
-
-    def future(self, queue: str) -> list[RunState]:
-        found = [r for r in self.runs.values() if r.queue == queue and r.state == "SCHEDULED" and not r.is_ready]
-        return sorted(found, key=lambda run: (run.due, run.id))
 
     def early(self, queue: str) -> list[RunState]:
         """What may be prefetched: not what waits for its retry."""
@@ -177,36 +155,29 @@ class Reference:
                 run.lease_until = min(run.lease_until, self.now + self.lease_ms)
         self.last = self.now
 
-    def promote(self) -> None:
-        for run in self.runs.values():
-            if run.state == "SCHEDULED" and run.due <= self.now:
-                run.is_ready, run.is_retry = True, False
-
     def reap(self) -> None:
         if self.now >= self.hold:
             for run in self.held():
                 if run.lease_until <= self.now - GRACE_MS:
                     self.lose(run)
 
-    def pass_time(self) -> None:
-        self.guard()
+    def catch_up(self) -> None:
+        self.outlast()
         self.promote()
         self.reap()
 
-    # one run --------------------------------------------------------------------------------------------------------
+    def pass_time(self) -> None:
+        self.guard()
+        self.catch_up()
 
-    def place(self, run: RunState, due: int, *, is_retry: bool = False) -> None:
-        if run.queue not in self.homes():
-            run.queue = "default"
-        run.state, run.due, run.is_ready = "SCHEDULED", due, due <= self.now
-        run.is_retry = is_retry and not run.is_ready
+    # one run --------------------------------------------------------------------------------------------------------
 
     def lose(self, run: RunState) -> None:
         run.lost += 1
         if run.state == "CANCELLING":
-            run.state = "CANCELLED"
+            self.conclude(run, "CANCELLED")
         elif run.lost >= run.crash_at:
-            run.state = "CRASHED"
+            self.conclude(run, "CRASHED")
         else:
             self.place(run, run.due)
 
@@ -261,7 +232,8 @@ class Reference:
         run = self.runs[run_id]
         if run.state == "PENDING":
             self.guard()
-            run.state = "RUNNING"
+            run.state, run.expires = "RUNNING", None
+            self.expiring.pop(run_id, None)
         return run.state
 
     def finish(self, consumer: str, run_id: str, epoch: int, state: str, retry_in: int | None) -> str:
@@ -274,14 +246,13 @@ class Reference:
         run.attempts += 1
         run.ended_epoch = epoch
         if run.state == "CANCELLING":
-            run.state = "CANCELLED"
+            self.conclude(run, "CANCELLED")
         elif retry_in is not None:
             self.place(run, self.now + retry_in, is_retry=True)
         else:
-            run.state = state
+            self.conclude(run, state)
         word = run.state
-        self.promote()
-        self.reap()
+        self.catch_up()
         return word
 
     def release(self, consumer: str, run_id: str, epoch: int) -> str:
@@ -291,12 +262,11 @@ class Reference:
         self.guard()
         run.releases += 1
         if run.state == "CANCELLING":
-            run.state = "CANCELLED"
+            self.conclude(run, "CANCELLED")
         else:
             self.place(run, run.due)
         word = run.state
-        self.promote()
-        self.reap()
+        self.catch_up()
         return word
 
     def renew(self, consumer: str, held: list[tuple[str, int]]) -> tuple[set[str], set[str]]:
@@ -307,20 +277,23 @@ class Reference:
             run.lease_until = self.now + self.lease_ms
         self.seen(consumer)
         cancelling = {run.id for run in kept if run.state == "CANCELLING"}
-        self.promote()
-        self.reap()
+        self.catch_up()
+        for state in ENDED:
+            self.trim(state, 8)
         return lost, cancelling
 
     def cancel(self, run_id: str, force: bool) -> str:
         run = self.runs[run_id]
         if not run.is_held and run.state != "SCHEDULED":
             return "FINISHED"
+        if run.is_moving:
+            return "MOVING"
         self.pass_time()
         if run.state == "SCHEDULED":
-            run.state = "CANCELLED"
+            self.conclude(run, "CANCELLED")
         elif run.is_held and force:
             run.attempts += 1
-            run.state = "CANCELLED"
+            self.conclude(run, "CANCELLED")
         elif run.is_held:
             run.state = "CANCELLING"
         return run.state
@@ -331,6 +304,7 @@ class Reference:
             return "UNFINISHED"
         self.pass_time()
         run.crash_at, run.ended_epoch, run.consumer = run.lost + 3, 0, ""
+        run.overlap, run.expires = "", None
         self.place(run, self.now)
         return run.state
 
@@ -338,9 +312,7 @@ class Reference:
         run = self.runs[run_id]
         if run.is_held or run.state == "SCHEDULED":
             return "UNFINISHED"
-        del self.runs[run_id]
-        self.keys = {pair: known for pair, known in self.keys.items() if known != run_id}
-        self.deleted += 1
+        self.erase(run)
         return "removed"
 
     # consumers and queues -------------------------------------------------------------------------------------------
