@@ -18,7 +18,7 @@ from cli import render, schedule_options, schedule_tables, submission, values
 from cli.context import connected, output_option
 
 if TYPE_CHECKING:
-    from cli.deployment_plan import Draft, Plan, Stored
+    from cli.deployment_plan import Draft, Plan
     from dispatcher import Client
 
 DEFAULT_FILE = "deployment.yaml"
@@ -163,10 +163,10 @@ def _stored(client: Client, plan: Plan) -> Told:
     """Stores it; what was made on the way is said on stderr."""
     from cli import deployment_plan
 
-    done: Stored = deployment_plan.save(client, plan)
-    wanted, saved = done.plan.deployment, done.saved
-    if done.made_pool:
-        click.echo(f"Work pool {wanted.pool!r} was made, of type agent.", err=True)
+    done, stored = deployment_plan.save(client, plan)
+    wanted, saved = done.deployment, stored.saved
+    if stored.made_pool:
+        submission.tell_made(wanted.pool)
     if saved.made_queue:
         click.echo(f"Work queue {wanted.queue!r} was made in work pool {wanted.pool!r}.", err=True)
     facts = {"moved_runs": saved.moved, "taken_back_runs": saved.taken_back, "scheduled_runs": saved.scheduled}
@@ -176,7 +176,7 @@ def _stored(client: Client, plan: Plan) -> Told:
     if saved.taken_back:
         runs = schedule_tables.plural(saved.taken_back, "waiting run")
         lines.append(f"{runs} taken back: the schedule that made them changed.")
-    return done.plan, facts, lines
+    return done, facts, lines
 
 
 def _foretold(client: Client, plan: Plan) -> Told:

@@ -156,13 +156,14 @@ def run(
     """
     from dispatcher import parameters, templates
     from dispatcher.ops import finding, runs
+    from dispatcher.ops import templates as pool_templates
 
     request = submission.Request(**asked)
     given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
     with connected() as client:
         found = client.run(finding.deployment(deployment_name))
         of = found.input
-        own_variables = changed.typed(values.template_of(client, found.pool), of.infrastructure)
+        own_variables = changed.typed(client.run(pool_templates.read(found.pool)), of.infrastructure)
         wanted = replace(
             of,
             parameters=of.parameters | given.typed(found.parameter_schema),
@@ -170,7 +171,7 @@ def run(
             tags=tuple(dict.fromkeys((*of.tags, *request.tags))),
         )
         parameters.check(found.parameter_schema, wanted.parameters, flow=f"deployment {found.name!r}")
-        submitted = client.run(runs.submit_deployed(found, request.new_run(found.queue, wanted, found.name)))
+        submitted = client.run(runs.submit_deployed(found, request.new_run(found.queue, wanted, found)))
         submission.tell(client, found.pool, submitted, watch=request.watch, output=output)
 
 

@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli import values
 from dispatcher import parameters, schedules, signature, templates
-from dispatcher.errors import BadRequest, BadValue, DeploymentChanged, DeploymentNotFound
+from dispatcher.errors import BadRequest, BadValue, DeploymentNotFound
 from dispatcher.ids import new_id
-from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, PoolTemplate, RunInput, Saved, Schedule
-from dispatcher.ops import deployments, pools
+from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, PoolTemplate, RunInput, Schedule, Stored
+from dispatcher.ops import deploying, deployments
 from dispatcher.ops import schedules as kept_schedules
 from dispatcher.ops import templates as pool_templates
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from dispatcher.signature import Signature
 
 R = TypeVar("R")
-NOT_COMPARED = ("id", "created", "updated")
-TRIES = 50  # of ten commands that store the same at once, each round lets one through
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,16 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A deployment that can be stored as it is; `before` is the one that it replaces."""
+    """`wanted` can be stored: it would become `deployment`, in place of `before`."""
 
+    wanted: Deployment
     deployment: Deployment
     before: Deployment | None
-    changes: dict[str, tuple[Any, Any]]  # field of the document -> before, after
     draft: Draft
-    seen: Signature
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        return self.deployment.changes(self.before)
 
     @property
     def status(self) -> str:
@@ -141,17 +143,16 @@ class _Faults(list[BadRequest]):
 
 def _looked_at(client: Client, draft: Draft, faults: _Faults, *, check: bool) -> Plan | None:
     seen = faults.attempt(signature.seen, draft.input, check=check)
-    template = faults.attempt(values.template_of, client, draft.pool)
+    template = faults.attempt(client.run, pool_templates.expected(draft.pool))
     if seen is None or template is None:
         return None
     return _planned(client, draft, seen, template, faults)
 
 
 def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTemplate, faults: _Faults) -> Plan:
-    now_ms = time.time_ns() // 1_000_000
     of = draft.input
     variables = faults.attempt(draft.variables.typed, template, of.infrastructure) or {}
-    deployment = Deployment(
+    wanted = Deployment(
         name=f"{seen.flow_name}/{draft.name}",
         id=new_id(),
         pool=draft.pool or DEFAULT_POOL,
@@ -163,46 +164,20 @@ def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTempla
         ),
         description=draft.description or seen.description,
         parameter_schema=seen.parameters,
-        schedules=draft.schedules or (),
-        created_at_ms=now_ms,
-        updated_at_ms=now_ms,
     )
     before = None
-    if faults.attempt(deployments.checked, deployment):
-        before = _stored(client, deployment.name)
-    if before is not None:
-        deployment = _over(before, deployment, draft)
+    if faults.attempt(deployments.checked, wanted):
+        before = _kept(client, wanted.name)
+    deployment = deploying.over(before, wanted, draft.schedules, said_active=draft.said_active)
+    deployment = deployment.dated(before, time.time_ns() // 1_000_000)
     _check(deployment, seen, template, faults)
-    changes = _changes(before, deployment)
-    if before is not None and not changes:
-        deployment = replace(deployment, updated_at_ms=before.updated_at_ms)
-    return Plan(deployment, before, changes, draft, seen)
+    return Plan(wanted, deployment, before, draft)
 
 
-def _stored(client: Client, name: str) -> Deployment | None:
-    try:
+def _kept(client: Client, name: str) -> Deployment | None:
+    with suppress(DeploymentNotFound):
         return client.run(deployments.read(name))
-    except DeploymentNotFound:
-        return None
-
-
-def _over(before: Deployment, after: Deployment, draft: Draft) -> Deployment:
-    """The deployment in place of the one that is stored, with what deploying does not change: what was paused by a
-    command stays so."""
-    listed = before.schedules
-    if draft.schedules is not None:
-        paused = {schedule.id: not schedule.is_active for schedule in before.schedules}
-        gone = [one for one in before.schedules if one.id not in {new.id for new in draft.schedules}]
-        new = [one for one in draft.schedules if one.id not in paused]
-        if len(gone) == len(new) == 1:  # the one with other times
-            paused[new[0].id] = not gone[0].is_active
-        listed = tuple(
-            one if one.id in draft.said_active else replace(one, is_active=not paused.get(one.id, not one.is_active))
-            for one in draft.schedules
-        )
-    return replace(
-        after, id=before.id, created_at_ms=before.created_at_ms, schedules=listed, is_paused=before.is_paused
-    )
+    return None
 
 
 def _check(deployment: Deployment, seen: Signature, template: PoolTemplate, faults: _Faults) -> None:
@@ -220,40 +195,8 @@ def _check(deployment: Deployment, seen: Signature, template: PoolTemplate, faul
         faults.attempt(deployments.check_against, deployment, template)
 
 
-def _changes(before: Deployment | None, after: Deployment) -> dict[str, tuple[Any, Any]]:
-    old = before.document() if before else {}
-    return {
-        name: (old.get(name), value)
-        for name, value in after.document().items()
-        if name not in NOT_COMPARED and old.get(name) != value
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """`plan`: as it was stored in the end. `made_pool`: the default pool was made for it."""
-
-    plan: Plan
-    saved: Saved
-    made_pool: bool
-
-
-def save(client: Client, plan: Plan) -> Stored:
-    """Stores the deployment; plans anew whenever somebody else stored it first. Makes the default pool if needed.
-
-    Raises as `deployments.save`, and what is wrong with the plan by then.
-    """
-    made_pool = False
-    for _ in range(TRIES):
-        wanted = plan.deployment
-        if wanted.pool == DEFAULT_POOL:
-            made_pool = client.run(pools.ensure(DEFAULT_POOL)) or made_pool
-        try:
-            saved = client.run(deployments.save(wanted, over=plan.before.version if plan.before else ""))
-        except DeploymentChanged:
-            faults = _Faults()
-            plan = _planned(client, plan.draft, plan.seen, values.template_of(client, plan.draft.pool), faults)
-            faults.end()
-            continue
-        return Stored(plan, saved, made_pool)
-    raise DeploymentChanged(deployment=plan.deployment.name)
+def save(client: Client, plan: Plan) -> tuple[Plan, Stored]:
+    """Stores the deployment; returns the plan as it came true, and what came of it. Raises as `deploying.store`."""
+    draft = plan.draft
+    stored = client.run(deploying.store(plan.wanted, draft.schedules, said_active=draft.said_active))
+    return replace(plan, deployment=stored.deployment, before=stored.before), stored

@@ -73,10 +73,10 @@ def run(
     parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")
     with connected() as client:
         place = pool or DEFAULT_POOL
-        template = values.template_of(client, pool)
+        template = client.run(templates.expected(pool))
         wanted = replace(wanted, job_variables=changed.typed(template, wanted.infrastructure))
         templates.check(template, wanted.job_variables, wanted.infrastructure)  # before a pool is made for it
-        if pool is None and request.queue in (None, DEFAULT_QUEUE):
-            client.run(pools.ensure(DEFAULT_POOL))
+        if pool is None and client.run(pools.ensure(DEFAULT_POOL)):
+            submission.tell_made(DEFAULT_POOL)
         submitted = client.run(runs.submit_checked(place, request.new_run(DEFAULT_QUEUE, wanted)))
         submission.tell(client, place, submitted, watch=request.watch, output=output)

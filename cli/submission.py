@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,10 +19,9 @@ from cli.types import DURATION, POSITIVE_DURATION, TIME
 
 if TYPE_CHECKING:
     from dispatcher import Client
-    from dispatcher.models import NewRun, RunInput, Submitted
+    from dispatcher.models import Deployment, NewRun, RunInput, Submitted
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-MAX_NAME = 200
 
 
 def argv(entrypoint: str | None, command: str | None) -> tuple[str, ...] | None:
@@ -107,6 +107,8 @@ class Request:
     watch: bool
 
     def __post_init__(self) -> None:
+        from dispatcher.requests import MAX_NAME
+
         if self.start_in is not None and self.start_at is not None:
             raise click.UsageError("--start-in and --start-at exclude each other: give one of them.")
         if self.name is not None and not 1 <= len(self.name) <= MAX_NAME:
@@ -114,23 +116,25 @@ class Request:
         if self.idempotency_key == "":  # what an unset variable of a shell gives, and no protection at all
             raise click.BadParameter("it is empty: give a text, or leave it out", param_hint="'--idempotency-key'")
 
-    def new_run(self, queue: str, wanted: RunInput, deployment: str = "") -> NewRun:
-        """The run to submit; `queue` is where it goes when none was named."""
-        from dispatcher.ids import new_id
-        from dispatcher.models import DEFAULT_PRIORITY, NewRun
-        from dispatcher.names import new_name
+    def new_run(self, queue: str, wanted: RunInput, deployment: Deployment | None = None) -> NewRun:
+        """The run to submit; `queue` is where it goes when none was named. Raises `BadValue`."""
+        from dispatcher import requests
 
-        return NewRun(
-            id=new_id(),
-            name=self.name or new_name(),
-            queue=self.queue or queue,
-            input=wanted,
-            deployment=deployment,
-            priority=self.priority or DEFAULT_PRIORITY,
-            start_at_ms=self.start_at,
-            delay_ms=self.start_in or 0,
-            idempotency_key=self.idempotency_key or "",
+        asked = requests.Request(
+            "",
+            queue=self.queue,
+            start_at=None if self.start_at is None else datetime.fromtimestamp(self.start_at / 1000, UTC),
+            start_in=seconds(self.start_in),
+            priority=self.priority,
+            idempotency_key=self.idempotency_key,
+            name=self.name,
         )
+        return asked.new_run(queue, wanted, deployment)
+
+
+def tell_made(pool: str) -> None:
+    """Says on stderr that the default pool was made, because nobody named one."""
+    click.echo(f"Work pool {pool!r} was made, of type agent.", err=True)
 
 
 def tell(client: Client, pool: str, submitted: Submitted, *, watch: bool, output: str) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from dispatcher import Client
     from dispatcher.models import PoolTemplate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -113,23 +112,6 @@ def parameters_of(params: tuple[str, ...], params_json: str | None) -> Parameter
 def variables_of(texts: tuple[str, ...]) -> Variables:
     """Raises `click.BadParameter`."""
     return Variables(_pairs(texts, "--job-variable"))
-
-
-def template_of(client: Client, pool: str | None) -> PoolTemplate:
-    """The template that checks what goes to the pool; None: the default pool, which may not be made yet.
-
-    Raises `PoolNotFound`.
-    """
-    from dispatcher.errors import PoolNotFound
-    from dispatcher.models import DEFAULT_POOL, PoolTemplate
-    from dispatcher.ops import templates
-
-    try:
-        return client.run(templates.read(pool or DEFAULT_POOL))
-    except PoolNotFound:
-        if pool is not None:
-            raise
-        return PoolTemplate(DEFAULT_POOL, "agent", "", {})
 
 
 def _pairs(texts: tuple[str, ...], option: str) -> Pairs:

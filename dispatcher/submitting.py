@@ -6,7 +6,6 @@ look at it is done `aside`, so that an event loop goes on meanwhile.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from dispatcher.models import (
     Schedule,
     Submitted,
 )
-from dispatcher.ops import deploying, finding, pools, queues, runs, templates
+from dispatcher.ops import deploying, deployments, finding, pools, queues, runs, templates
 from dispatcher.requests import Request, Target
 from dispatcher.signature import Signature
 
@@ -58,6 +57,7 @@ class _Lot:
     places: list[int] = field(default_factory=list)
     new: list[NewRun] = field(default_factory=list)
     own_queues: set[str] = field(default_factory=set)  # of deployments: made again when they are gone
+    is_default: bool = False  # nobody named the pool: it is made when it is missing
 
 
 def submit(requested: Sequence[Request]) -> Flow[list[Run]]:
@@ -84,7 +84,11 @@ def submit(requested: Sequence[Request]) -> Flow[list[Run]]:
         lot.new.append(new)
         if source.deployment is not None:
             lot.own_queues.add(source.queue)
+        elif request.pool is None:
+            lot.is_default = True
     calls = {pool: _calls(pool, lot) for pool, lot in lots.items()}
+    for pool in (pool for pool, lot in lots.items() if lot.is_default):
+        yield from pools.ensure(pool)
     if len(requested) > runs.SUBMIT_BATCH:  # one batch is all or nothing by itself
         for pool, lot in lots.items():
             yield from _check_queues(pool, lot)
@@ -113,13 +117,10 @@ def _source(request: Request) -> Flow[_Source]:
     if request.deployment is not None:
         return (yield from _of_deployment(request, request.deployment))
     wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
-    pool = request.pool or DEFAULT_POOL
-    if request.pool is None:
-        yield from pools.ensure(DEFAULT_POOL)
-    template = yield from templates.read(pool)
+    template = yield from templates.expected(request.pool)
     base = seen.filled(wanted)
     templates.check(template, base.job_variables, base.infrastructure, is_complete=False)
-    return _Source(pool, DEFAULT_QUEUE, base, seen.parameters, f"the flow {seen.flow_name!r}", template)
+    return _Source(template.pool, DEFAULT_QUEUE, base, seen.parameters, f"the flow {seen.flow_name!r}", template)
 
 
 def _of_deployment(request: Request, name: str) -> Flow[_Source]:
@@ -213,7 +214,6 @@ def deploy(
             f"{request.what!r} names no flow: give path/to/file.py:function, a function, or a command's words."
         )
     wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
-    now_ms = time.time_ns() // 1_000_000
     deployment = Deployment(
         name=f"{seen.flow_name}/{name}",
         id=new_id(),
@@ -222,11 +222,10 @@ def deploy(
         input=request.over(replace(seen.filled(wanted), infrastructure=infrastructure)),
         description=seen.description if description is None else description,
         parameter_schema=seen.parameters,
-        created_at_ms=now_ms,
-        updated_at_ms=now_ms,
     )
     kept = None if schedules is None else tuple(schedules)
     for schedule in kept or ():
         if not isinstance(schedule, Schedule):
             raise BadValue(f"schedules has {schedule!r}: give Schedule(cron=...), Schedule(interval_s=...) or rrule.")
-    return (yield from deploying.store(deployment, kept))
+    yield from deploying.store(deployment, kept)
+    return (yield from deployments.read(deployment.name))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dispatcher.models.audits import Fault
 from dispatcher.models.consumers import Consumer
-from dispatcher.models.deployments import Deployment, Saved
+from dispatcher.models.deployments import Deployment, Saved, Stored
 from dispatcher.models.instants import iso
 from dispatcher.models.leases import Claim, Claimed, Heartbeat, Outcome
 from dispatcher.models.pools import (
@@ -68,6 +68,7 @@ __all__ = [
     "RunInput",
     "Saved",
     "Schedule",
+    "Stored",
     "Submitted",
     "Why",
     "iso",

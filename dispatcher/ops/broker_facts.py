@@ -7,6 +7,7 @@ eviction policy too; CONFIG GET is often forbidden.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from dispatcher.call import Call, Flow
 from dispatcher.errors import BadRequest, BrokerForeign, BrokerRefused
@@ -30,6 +31,16 @@ def read() -> Call[BrokerFacts]:
         return BrokerFacts(of.get("redis_version", ""), of.get("maxmemory_policy", ""))
 
     return Call("INFO", (), (), decode)
+
+
+def now_ms() -> Call[int]:
+    """The server's own clock, for what no script writes; a test's clock does not set it."""
+
+    def decode(reply: Any) -> int:
+        seconds, microseconds = reply
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    return Call("TIME", (), (), decode)
 
 
 def check(*, allow_unsafe: bool = False) -> Flow[None]:

@@ -1,48 +1,54 @@
-"""Storing a deployment in place of the one that is there, with what deploying does not change: its id, its age, and
-what a command has paused."""
+"""Storing a deployment in place of the one that is there, with what deploying does not change: its id, and what a
+command has paused."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from dispatcher.call import Flow
-from dispatcher.errors import DeploymentChanged, DeploymentNotFound
-from dispatcher.models import DEFAULT_POOL, Deployment, Schedule
+from dispatcher.models import DEFAULT_POOL, Deployment, Schedule, Stored
 from dispatcher.ops import deployments, pools
 
-TRIES = 50  # of ten that store the same at once, each round lets one through
 
-
-def store(wanted: Deployment, schedules: Sequence[Schedule] | None) -> Flow[Deployment]:
-    """Stores it and returns it as it is kept; makes the default pool if it needs it. `schedules` None: those that are
-    stored stay. One that is stored and paused stays paused.
+def store(
+    wanted: Deployment, schedules: Sequence[Schedule] | None, *, said_active: Collection[str] = ()
+) -> Flow[Stored]:
+    """Stores it, and makes the default pool if it needs it; `schedules` and `said_active` as in `over`.
 
     Raises as `deployments.save`.
     """
-    for _ in range(TRIES):
-        if wanted.pool == DEFAULT_POOL:
-            yield from pools.ensure(DEFAULT_POOL)
-        before = yield from _kept(wanted.name)
-        new = replace(wanted, schedules=tuple(schedules or ())) if before is None else _over(before, wanted, schedules)
-        try:
-            yield from deployments.save(new, over=before.version if before else "")
-        except DeploymentChanged:
-            continue
-        return (yield from deployments.read(new.name))
-    raise DeploymentChanged(deployment=wanted.name)
+    made_pool = wanted.pool == DEFAULT_POOL and (yield from pools.ensure(DEFAULT_POOL))
+    stored = yield from deployments.replaced(
+        wanted.name, lambda before: over(before, wanted, schedules, said_active=said_active)
+    )
+    return replace(stored, made_pool=made_pool)
 
 
-def _kept(name: str) -> Flow[Deployment | None]:
-    try:
-        return (yield from deployments.read(name))
-    except DeploymentNotFound:
-        return None
-
-
-def _over(before: Deployment, after: Deployment, schedules: Sequence[Schedule] | None) -> Deployment:
-    paused = {schedule.id for schedule in before.schedules if not schedule.is_active}
+def over(
+    before: Deployment | None,
+    wanted: Deployment,
+    schedules: Sequence[Schedule] | None,
+    *,
+    said_active: Collection[str] = (),
+) -> Deployment:
+    """What is to be stored in place of `before`. `schedules` None: those that are stored stay. What was paused by a
+    command stays so, but for the schedules whose ids are in `said_active`: they say themselves whether they are.
+    """
+    if before is None:
+        return replace(wanted, schedules=tuple(schedules or ()))
     kept = before.schedules
     if schedules is not None:
-        kept = tuple(replace(one, is_active=one.is_active and one.id not in paused) for one in schedules)
-    return replace(after, id=before.id, created_at_ms=before.created_at_ms, schedules=kept, is_paused=before.is_paused)
+        resting = _paused(before.schedules, schedules).difference(said_active)
+        kept = tuple(replace(one, is_active=one.is_active and one.id not in resting) for one in schedules)
+    return replace(wanted, id=before.id, schedules=kept, is_paused=before.is_paused)
+
+
+def _paused(before: Sequence[Schedule], after: Sequence[Schedule]) -> set[str]:
+    """Ids of those that a command has paused; the only new one is paused if the only one that goes is."""
+    paused = {one.id for one in before if not one.is_active}
+    gone = {one.id for one in before} - {one.id for one in after}
+    new = {one.id for one in after} - {one.id for one in before}
+    if len(gone) == len(new) == 1 and gone <= paused:
+        paused |= new
+    return paused

@@ -25,12 +25,12 @@ from dispatcher.errors import (
     ScheduleNotFound,
 )
 from dispatcher.ids import new_id
-from dispatcher.models import Deployment, PoolTemplate, Saved, Schedule
-from dispatcher.ops import moves, queues, schedules, templates
+from dispatcher.models import Deployment, PoolTemplate, Saved, Schedule, Stored
+from dispatcher.ops import broker_facts, moves, queues, schedules, templates
 from dispatcher.ops.reading import deployment_from, optional
 
 ANY = "any"  # version
-TRIES = 20  # a change is made anew when somebody else was quicker
+TRIES = 50  # a change is made anew when somebody else was quicker; of ten at once, each round lets one through
 MAX_SCHEDULES = 20  # of one deployment: one script looks at all of them
 
 
@@ -315,16 +315,31 @@ def delete(name: str) -> Flow[int]:
 
 
 def change(name: str, changed: Callable[[Deployment], Deployment]) -> Flow[Saved]:
-    """Keeps what `changed` makes of the deployment as it is now, however many others change it at the same time.
+    """Keeps what `changed` makes of the deployment as it is now. Raises as `read` and `replaced`."""
 
-    Raises as `read` and `save`, and whatever `changed` raises.
+    def new(before: Deployment | None) -> Deployment:
+        if before is None:
+            raise DeploymentNotFound(deployment=name)
+        return changed(before)
+
+    return (yield from replaced((yield from full_name(name)), new)).saved
+
+
+def replaced(name: str, new: Callable[[Deployment | None], Deployment]) -> Flow[Stored]:
+    """Keeps what `new` makes of the deployment `flow/name` as it is now (None: there is none), however many others
+    change it at the same time; it then says when it was made and when anything of it last changed.
+
+    Raises as `save`, and whatever `new` raises.
     """
+    now_ms = yield from broker_facts.now_ms()
     for _ in range(TRIES):
-        before = yield from read(name)
+        before = yield from _kept(name)
+        after = new(before).dated(before, now_ms)
         try:
-            return (yield from save(changed(before), over=before.version))
+            saved = yield from save(after, over=before.version if before else "")
         except DeploymentChanged:
             continue
+        return Stored(before, after, saved)
     raise DeploymentChanged(deployment=name)
 
 

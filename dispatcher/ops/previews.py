@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from dispatcher import keyspace
 from dispatcher.call import Call, Flow
 from dispatcher.models import Run
-from dispatcher.ops import runs
+from dispatcher.ops import broker_facts, runs
 from dispatcher.states import State
 
 Keys = tuple[str, str, str]  # of runs that are ready, due, and to be tried again
@@ -25,7 +24,7 @@ def waiting(pool: str, queues: Sequence[str], *, within_ms: int, most: int) -> F
     When there are more: of those that are due, the ones that go first; of the others, the earliest. A run that several
     of the queues show comes once.
     """
-    now_ms = yield from Call("TIME", (), (), _milliseconds)
+    now_ms = yield from broker_facts.now_ms()
     ids: list[str] = []
     for ready, *future in (yield from _sets(pool, queues)):
         ids += yield from Call("ZRANGE", (ready,), (0, most - 1), list)
@@ -57,8 +56,3 @@ def _sets(pool: str, queues: Sequence[str]) -> Flow[list[Keys]]:
             lane = (pool, home, queue)
             found.append((keyspace.lane_ready(*lane), keyspace.lane_due(*lane), keyspace.lane_retry(*lane)))
     return found
-
-
-def _milliseconds(reply: Any) -> int:
-    seconds, microseconds = reply
-    return int(seconds) * 1000 + int(microseconds) // 1000

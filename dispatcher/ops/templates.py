@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from dispatcher import keyspace, pool_types, templates
-from dispatcher.call import Call
+from dispatcher.call import Call, Flow
 from dispatcher.errors import BadValue, PoolNotFound
-from dispatcher.models import Document, PoolTemplate
+from dispatcher.models import DEFAULT_POOL, Document, PoolTemplate
 
 
 def read(pool: str) -> Call[PoolTemplate]:
@@ -24,9 +24,19 @@ def read(pool: str) -> Call[PoolTemplate]:
     return Call("HMGET", (key,), ("type", "template_id", "template"), decode)
 
 
+def expected(pool: str | None) -> Flow[PoolTemplate]:
+    """As `read`; None: the default pool's, which may not be made yet."""
+    try:
+        return (yield from read(pool or DEFAULT_POOL))
+    except PoolNotFound:
+        if pool is not None:
+            raise
+        return PoolTemplate(DEFAULT_POOL, "agent", "", {})
+
+
 def check(found: PoolTemplate, variables: Document, infrastructure: str, *, is_complete: bool = True) -> None:
-    """Raises `VariablesInvalid`; `BadValue` for an infrastructure that this version has not. Not complete: the rest comes
-    with each run."""
+    """Raises `VariablesInvalid`; `BadValue` for an infrastructure that this version has not. Not complete: the rest
+    comes with each run."""
     if infrastructure not in pool_types.WORKER_TYPES:
         pool_types.checked(infrastructure, "infrastructure")
         raise BadValue("infrastructure 'agent' is not possible: an agent needs one, such as 'process'.")

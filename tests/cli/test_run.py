@@ -76,7 +76,6 @@ def test_retries(project: Project) -> None:
         (("flows.py:add",), 1, "'a' is missing. It knows: a (required), b."),
         (("flows.py:add", "-p", "a=1", "-p", "c=1"), 1, "'c' is not known"),
         (("flows.py:add", "-p", "a=1", "--pool", "nope"), 1, "Work pool 'nope' was not found"),
-        (("flows.py:add", "-p", "a=1", "-q", "nope"), 1, "was not found"),
         (("--command", "no-such-program --x"), 1, "no-such-program was not found"),
         ((), 2, "Give either an ENTRYPOINT or --command."),
         (("flows.py:add", "--params", "a: 1"), 2, "not JSON"),
@@ -87,3 +86,10 @@ def test_refused(
 ) -> None:
     with unchanged(server_connection):
         assert message in project.refused("run", *words, code=code)
+
+
+def test_a_queue_without_a_pool_is_one_of_the_default_pool_which_is_made(project: Project) -> None:
+    said = project.refused("run", "flows.py:add", "-p", "a=1", "-q", "nope")
+    assert said.startswith("Work pool 'default-agent-pool' was made, of type agent.")
+    assert "'nope'" in said
+    assert [pool["name"] for pool in project.json("work-pool", "ls")] == ["default-agent-pool"]

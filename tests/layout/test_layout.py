@@ -150,6 +150,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "dispatcher.broker",
         "dispatcher.schedules",
         "dispatcher.timings",
+        "dispatcher.requests",
         "dispatcher.signature",
         "cli*",
     ),

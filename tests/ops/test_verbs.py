@@ -56,13 +56,51 @@ def test_a_run_submitted_before_comes_back_whole(scene: Scene) -> None:
 
 def test_storing_keeps_what_deploying_does_not_change(scene: Scene) -> None:
     daily, hourly = Schedule(cron="0 4 * * *"), Schedule(cron="0 * * * *")
-    first = scene.run(deploying.store(deployment("f/x"), [daily, hourly]))
+    first = scene.run(deploying.store(deployment("f/x"), [daily, hourly])).deployment
     scene.run(deployments.set_schedule("f/x", daily.id, is_active=False))
-    again = scene.run(deploying.store(deployment("f/x", id="other", created_at_ms=9), [daily, hourly]))
+    again = scene.run(deploying.store(deployment("f/x", id="other", created_at_ms=9), [daily, hourly])).deployment
     assert (again.id, again.created_at_ms) == (first.id, first.created_at_ms)
     assert [one.is_active for one in again.schedules] == [False, True]
-    assert scene.run(deploying.store(deployment("f/x"), None)).schedules == again.schedules
-    assert scene.run(deploying.store(deployment("f/x"), [])).schedules == ()
+    assert scene.run(deploying.store(deployment("f/x"), None)).deployment.schedules == again.schedules
+    assert scene.run(deploying.store(deployment("f/x"), [])).deployment.schedules == ()
+
+
+def test_a_schedule_that_says_whether_it_is_paused_is_believed(scene: Scene) -> None:
+    daily, hourly = Schedule(cron="0 4 * * *"), Schedule(cron="0 * * * *", is_active=False)
+    scene.run(deploying.store(deployment("f/x"), [replace(daily, is_active=False), replace(hourly, is_active=True)]))
+    after = scene.run(deploying.store(deployment("f/x"), [daily, hourly], said_active={daily.id, hourly.id}))
+    assert [one.is_active for one in after.deployment.schedules] == [True, False]
+
+
+def test_a_pause_goes_to_the_only_new_schedule_and_to_none_of_two(scene: Scene) -> None:
+    daily, hourly, weekly = (Schedule(cron=words) for words in ("0 4 * * *", "0 * * * *", "0 4 * * 1"))
+    scene.run(deploying.store(deployment("f/x"), [replace(daily, is_active=False)]))
+    [one] = scene.run(deploying.store(deployment("f/x"), [hourly])).deployment.schedules
+    assert (one.id, one.is_active) == (hourly.id, False)
+    two = scene.run(deploying.store(deployment("f/x"), [daily, weekly])).deployment.schedules
+    assert [one.is_active for one in two] == [True, True]
+
+
+def test_a_deployment_says_when_it_changed_and_not_when_it_did_not(scene: Scene) -> None:
+    def updated_at_ms() -> int:
+        return scene.run(deployments.read("f/x")).updated_at_ms
+
+    hourly = Schedule(cron="0 * * * *")
+    scene.run(deployments.save(deployment("f/x")))
+    same = scene.run(deploying.store(deployment("f/x"), None))
+    assert same.deployment.changes(same.before) == {}
+    scene.run(deployments.set_paused("f/x", False))
+    assert updated_at_ms() == 2
+    for change in (
+        deployments.add_schedule("f/x", hourly),
+        deployments.set_schedule("f/x", hourly.id, is_active=False),
+        deployments.set_paused("f/x", True),
+        deployments.delete_schedule("f/x", hourly.id),
+        deploying.store(deployment("f/x", description="d"), None),
+    ):
+        scene.run(deployments.save(replace(scene.run(deployments.read("f/x")), updated_at_ms=2)))
+        scene.run(change)
+        assert updated_at_ms() > 2
 
 
 def test_the_default_pool_is_made_and_no_other(run: Run, clock: Clock) -> None:
@@ -71,6 +109,16 @@ def test_the_default_pool_is_made_and_no_other(run: Run, clock: Clock) -> None:
     assert [pool.name for pool in run(pools.list_all())] == ["default-agent-pool"]
     with pytest.raises(errors.PoolNotFound):
         run(deploy(replace(request, pool="q"), "x", schedules=None, description=None, infrastructure="process"))
+
+
+def test_the_default_pool_is_made_for_what_is_sent_and_for_nothing_refused(run: Run, clock: Clock) -> None:
+    request = Request(["true"], check=False)
+    with pytest.raises(errors.VariablesInvalid):
+        run(submit([replace(request, job_variables={"nope": 1})]))
+    assert run(pools.names()) == []
+    with pytest.raises(errors.QueueNotFound):
+        run(submit([replace(request, queue="nope")]))
+    assert run(pools.names()) == ["default-agent-pool"]
 
 
 def test_a_wait_sees_an_end_that_came_before_it_looked(scene: Scene) -> None:
