@@ -1,15 +1,16 @@
--- Fragment: looking for faults, and mending what follows from the runs. Only the scripts `*_audit` are built with it.
--- Keys may be of any type here, so each is asked for its type first.
-local mends, faults = false, {} -- each fault: code, subject, key without the pool's part, found, wanted
+-- Fragment: looking for faults, and mending what follows from the runs, for the scripts `*_audit` alone. Keys may be of
+-- any type here, so each is asked for its type first.
+local mends, faults -- each fault: code, subject, key without the pool's part, found, wanted
 
 local function fault(code, subject, key, found, wanted)
-  if #faults == 1000 then return end -- so many of one call are told
-  faults[#faults + 1] = { code, subject, string.sub(key, #base + 1), found or '', wanted or '' }
+  faults = faults or {}
+  local place = string.sub(key, #base + 1)
+  if #faults < 1000 then faults[#faults + 1] = { code, subject, place, found or '', wanted or '' } end
 end
 
 local function reported()
-  if mends and faults[1] then event('repaired', 'value', int(#faults)) end
-  return unpack(faults)
+  if mends and faults then event('repaired', 'value', int(#faults)) end
+  return unpack(faults or {})
 end
 
 local function type_of(key) return call('TYPE', key).ok end
@@ -28,9 +29,8 @@ local function index_type(key) return string.sub(key, #base + 1, #base + 9) == '
 
 -- The score of a member, true in a set; nil: it is not there.
 local function place_in(key, member)
-  local kind = type_of(key)
-  if kind ~= index_type(key) then return nil end
-  if kind == 'set' then return call('SISMEMBER', key, member) == 1 or nil end
+  if type_of(key) ~= index_type(key) then return nil end
+  if index_type(key) == 'set' then return call('SISMEMBER', key, member) == 1 or nil end
   return tonumber(call('ZSCORE', key, member) or '')
 end
 
@@ -46,7 +46,7 @@ local function waits_in(run)
   for _, key in ipairs(order) do found = found or place_in(key, run.id) and key end
   found = found or run.due <= now and not is_undecided and ready or is_apart and retry or due
   local scores = { [ready] = run.priority * SPAN + run.due, [due] = run.due, [retry] = run.overlap == '' and run.due }
-  return found, scores[found] or true
+  return found, scores[found] or place_in(found, run.id) or true
 end
 
 -- And where filters show it. One that is new has not picked up every run; a part of another type cannot be matched.
@@ -71,7 +71,7 @@ local function home(run)
   elseif run.state == 'SCHEDULED' then
     local key, score = waits_in(run)
     keys[key] = score
-    if key ~= MOVING then show(keys, run, run.queue, string.match(key, ':%w+$'), place_in(key, run.id) or score) end
+    if key ~= MOVING then show(keys, run, run.queue, string.match(key, ':%w+$'), score) end
     if key ~= MOVING and run.expires and run.attempts == 0 then keys[EXPIRING] = run.expires end
   else
     keys[finished_key(run.state)] = tonumber(since) or true

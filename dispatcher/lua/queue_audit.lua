@@ -41,5 +41,5 @@ if not pool.paused and pool_free() > 0 then
     end
   end
 end
-if mends and (faults[1] or ARGV[3] == '1') then settle(4) end
+if mends and (faults or ARGV[3] == '1') then settle(4) end
 return { 'audited', reported() }

@@ -7,7 +7,7 @@ The codes of reasons: `moving`, `overlapping`, `not-due`, `pool-paused`, `queue-
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dispatcher import keyspace
@@ -125,6 +125,17 @@ def events(pool: str, *, after: str = "-", most: int = 1000) -> Call[list[Event]
     return Call("XRANGE", (keyspace.events(pool),), (start, "+", "COUNT", most), _events)
 
 
+def just_before(at_ms: int) -> str:
+    """An id for `after`: what came at that moment or later is read then."""
+    return f"{at_ms - 1}-{2**64 - 1}" if at_ms > 0 else "-"
+
+
+def last_events(pool: str, *, most: int) -> Call[list[Event]]:
+    """The newest entries, oldest first."""
+    args = ("+", "-", "COUNT", most)
+    return Call("XREVRANGE", (keyspace.events(pool),), args, lambda reply: _events(reply)[::-1])
+
+
 def latest_event(pool: str) -> Call[str]:
     """The id of the newest event: what comes later can be followed from it. `0-0` when there is none."""
     return Call(
@@ -157,6 +168,17 @@ def next_events(pool: str, *, after: str, waits_ms: int) -> Call[list[Event]]:
     """Waits for the pool's next events after this id; none after `waits_ms`."""
     args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", keyspace.events(pool), after)
     return Call("XREAD", (), args, lambda reply: _events(reply[0][1]) if reply else [], waits_ms=waits_ms)
+
+
+def next_events_of(after: Mapping[str, str], *, waits_ms: int) -> Call[dict[str, list[Event]]]:
+    """Waits for the next events of several pools, each after its own id; empty after `waits_ms`."""
+    pools = {keyspace.events(pool): pool for pool in after}
+    args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", *pools, *after.values())
+
+    def decode(reply: list[tuple[str, list[Any]]] | None) -> dict[str, list[Event]]:
+        return {pools[key]: _events(entries) for key, entries in reply or ()}
+
+    return Call("XREAD", (), args, decode, waits_ms=waits_ms)
 
 
 def _events(reply: list[Any]) -> list[Event]:
