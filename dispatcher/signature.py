@@ -8,7 +8,6 @@ goes wrong is `EntrypointInvalid`, `FlowUnnamed` for a function, or `BadValue` f
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shlex
@@ -18,17 +17,15 @@ import sys
 import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dispatcher
+from dispatcher import standalone
 from dispatcher.errors import BadValue, EntrypointInvalid, FlowUnnamed
 from dispatcher.models import RunInput
 
 IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
 SHOWN_LINES = 15
-INSPECTION = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "inspection.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,7 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
         report = Path(folder) / "report.json"
         spec = Path(folder) / "spec.json"
         spec.write_text(json.dumps({"entrypoint": entrypoint, "path": path, "report": str(report)}), "utf-8")
-        printed = _run([sys.executable, "-P", str(INSPECTION), str(spec)], path, entrypoint)
+        printed = _run([sys.executable, "-P", str(standalone.file("inspection")), str(spec)], path, entrypoint)
         try:
             found = json.loads(report.read_text("utf-8"))
         except (OSError, ValueError):
@@ -84,21 +81,10 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
 
 def of_function(function: Callable[..., Any]) -> Signature:
     """Of a function that is loaded here already; nothing is imported. Raises `FlowUnnamed`."""
-    found = _inspection().inspected(function, list(sys.path))
+    found = standalone.loaded("inspection").inspected(function, list(sys.path))
     if not found.pop("ok"):
         raise FlowUnnamed(function=getattr(function, "__qualname__", repr(function)), detail=found["error"])
     return Signature(**found)
-
-
-@cache
-def _inspection() -> Any:
-    """By its path, as everywhere: a module named `agent` may be the user's own."""
-    spec = importlib.util.spec_from_file_location("dispatcher's inspection", INSPECTION)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def of_command(command: tuple[str, ...], path: str) -> Signature:

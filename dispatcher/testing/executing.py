@@ -8,7 +8,6 @@ what needs another process: time limits of flows, and being killed.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import os
 import shlex
@@ -20,16 +19,13 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import dispatcher
+from dispatcher import standalone
 from dispatcher.current import CurrentRun, running
 from dispatcher.models import Claimed, Document
 from dispatcher.states import State
-
-CHILD = Path(dispatcher.__file__).resolve().parent.parent / "agent" / "child.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +41,6 @@ class Ended:
 
 def no_start(why: object) -> Ended:
     return Ended(State.CRASHED, f"could not start: {why}", is_final=True)
-
-
-@cache
-def _child() -> Any:
-    """By its path, as everywhere: a module named `agent` may be the user's own."""
-    spec = importlib.util.spec_from_file_location("dispatcher's child", CHILD)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def executed(
@@ -86,7 +71,7 @@ def executed(
 
 
 def _flow(run: Claimed, function: Callable[..., Any] | None, cancel_requested: Callable[[], bool]) -> Ended:
-    child = _child()
+    child = standalone.loaded("child")
     current = CurrentRun(
         id=run.id,
         name=run.name,
@@ -138,7 +123,7 @@ def _found(entrypoint: str, path: str | None) -> Callable[..., Any]:
                 if callable(found):
                     flow: Callable[..., Any] = found
                     return flow
-    loaded_flow: Callable[..., Any] = _child().load(entrypoint, path)
+    loaded_flow: Callable[..., Any] = standalone.loaded("child").load(entrypoint, path)
     return loaded_flow
 
 

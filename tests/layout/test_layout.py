@@ -109,7 +109,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     ),
     "dispatcher.flows": ("dispatcher.errors", "dispatcher.keyspace"),
     "dispatcher.current": ("dispatcher.errors",),
-    "dispatcher.signature": ("dispatcher", "dispatcher.errors", "dispatcher.models*"),
+    "dispatcher.standalone": ("dispatcher",),
+    "dispatcher.signature": ("dispatcher", "dispatcher.errors", "dispatcher.models*", "dispatcher.standalone"),
     "dispatcher.address": ("dispatcher.broker", "dispatcher.settings", "dispatcher.shortcut"),
     "dispatcher.entrypoints": ("dispatcher.errors",),
     "dispatcher.requests": (*BASE, "dispatcher.models*", "dispatcher.schemas", "dispatcher.templates"),
@@ -127,7 +128,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     # needs of `agent` it loads by its path, because a user's tests may have an `agent` of their own.
     "dispatcher.testing*": (
         *(*CORE, *DRIVERS, "dispatcher.broker", "dispatcher.current", "dispatcher.entrypoints", "dispatcher.requests"),
-        *("dispatcher.submitting", "dispatcher.upkeep*", "dispatcher.testing*"),
+        *("dispatcher.standalone", "dispatcher.submitting", "dispatcher.upkeep*", "dispatcher.testing*"),
     ),
     # These two run beside or inside the user's code: the standard library alone, so that they start
     # in milliseconds and nothing of ours gets in the user's way.
