@@ -68,6 +68,10 @@ class Limits(RuleBasedStateMachine):
         self.held: dict[str, Holding] = {}
         self.gone: list[Holding] = []  # who held one once
         self.of: dict[str, FlowRun] = {}
+        for queue in QUEUES:  # there is work, whatever rules an example goes without
+            self.submit(3, queue, 0)
+            self.submit(1, queue, 4_000)
+        self.claim("steady", 2)
 
     # what follows from the book -------------------------------------------------------------------------------------
 
