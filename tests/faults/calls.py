@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dispatcher import keyspace
-from dispatcher.call import Call, Flow
+from dispatcher.call import Arg, Call, Flow
 from dispatcher.errors import DispatcherError
 from dispatcher.models import Outcome, RunInput
 from dispatcher.ops import deployments, leases, moves, pools, queues, schedules
@@ -94,6 +94,18 @@ def due_runs(scene: Scene) -> Call[Any]:
 def read_why(scene: Scene) -> Call[Any]:
     busy(scene)
     return Call("run_why", (keyspace.pool(POOL),), (scene.submit(),), list)
+
+
+def repairing(script: str, key: str, member: str, *args: Arg) -> Given:
+    """A repair of a pool in which something was lost: a member of an index, or the whole key."""
+
+    def given(scene: Scene) -> Call[Any]:
+        worker = busy(scene)
+        place = key.replace("WORKER", worker)
+        assert (scene.server.zrem(place, member) if member else scene.server.delete(place)) == 1
+        return Call(script, (keyspace.pool(POOL),), (1, *args), list)
+
+    return given
 
 
 def of_flow(flow: Flow[Any], scene: Scene, script_name: str, after: Call[Any] | None = None) -> Call[Any]:

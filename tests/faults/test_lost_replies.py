@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import redis
 
+from dispatcher import keyspace
 from dispatcher.call import Flow, script
 from dispatcher.errors import (
     BrokerUnavailable,
@@ -36,6 +37,8 @@ from tests.proxy import Proxy
 from tests.scene import POOL, Scene, new_consumer, new_run
 
 SAME = "the same"  # as the first answer
+MENDED = ["audited"]  # nothing is left to mend
+WAITING = "01WAITING"  # a run in every pool
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ CASES = [
     ),
     Case("run_read", calls.on_finished(lambda run: runs.read_many(POOL, [run]))),
     Case("run_cancel", calls.on_held(lambda _, held: runs.cancel(POOL, held[0]))),
-    Case("run_cancel", calls.in_busy(lambda _: runs.cancel(POOL, "01WAITING")), RunFinished),
+    Case("run_cancel", calls.in_busy(lambda _: runs.cancel(POOL, WAITING)), RunFinished),
     Case("run_cancel", calls.on_held(lambda _, held: runs.cancel(POOL, held[0], force=True)), RunFinished),
     Case("run_retry", calls.on_finished(lambda run: runs.retry(POOL, run)), RunUnfinished),
     Case("run_delete", calls.on_finished(lambda run: runs.delete(POOL, run)), RunNotFound),
@@ -110,6 +113,10 @@ CASES = [
     Case("run_requeue", calls.requeued_runs, 0),
     Case("run_return", calls.put_back_runs, 0),
     Case("run_refuse", calls.refused_runs),
+    Case("pool_audit", calls.repairing("pool_audit", keyspace.queues(POOL), "q", "01QUEUE", "queue:q"), MENDED),
+    Case("queue_audit", calls.repairing("queue_audit", keyspace.admissible(POOL), "default", 0), MENDED),
+    Case("run_audit", calls.repairing("run_audit", keyspace.ready(POOL, "default"), WAITING, "", WAITING), MENDED),
+    Case("consumer_audit", calls.repairing("consumer_audit", keyspace.consumer(POOL, "WORKER"), ""), MENDED),
     Case("consumer_read", calls.in_busy(lambda _: consumers.list_all(POOL))),
 ]
 
@@ -144,7 +151,7 @@ def test_there_is_a_case_for_every_script() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.script)
 def test_a_lost_reply_changes_nothing_more(scene: Scene, cut_off: tuple[Run, Proxy], case: Case) -> None:
     driver, proxy = cut_off
-    scene.submit(id="01WAITING", priority=1000)
+    scene.submit(id=WAITING, priority=1000)
     call = case.given(scene)
     assert call.command == case.script
     before = dump(scene.server)
