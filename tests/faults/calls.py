@@ -100,8 +100,8 @@ def repairing(script: str, key: str, member: str, *args: Arg) -> Given:
     """A repair of a pool in which something was lost: a member of an index, or the whole key."""
 
     def given(scene: Scene) -> Call[Any]:
-        worker = busy(scene)
-        place = key.replace("WORKER", worker)
+        busy(scene)
+        place = key.replace("CONSUMER", scene.join("stray"))
         assert (scene.server.zrem(place, member) if member else scene.server.delete(place)) == 1
         return Call(script, (keyspace.pool(POOL),), (1, *args), list)
 

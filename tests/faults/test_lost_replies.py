@@ -116,7 +116,7 @@ CASES = [
     Case("pool_audit", calls.repairing("pool_audit", keyspace.queues(POOL), "q", "01QUEUE", "queue:q"), MENDED),
     Case("queue_audit", calls.repairing("queue_audit", keyspace.admissible(POOL), "default", 0), MENDED),
     Case("run_audit", calls.repairing("run_audit", keyspace.ready(POOL, "default"), WAITING, "", WAITING), MENDED),
-    Case("consumer_audit", calls.repairing("consumer_audit", keyspace.consumer(POOL, "WORKER"), ""), MENDED),
+    Case("consumer_audit", calls.repairing("consumer_audit", keyspace.consumer(POOL, "CONSUMER"), ""), MENDED),
     Case("consumer_read", calls.in_busy(lambda _: consumers.list_all(POOL))),
 ]
 
