@@ -2,7 +2,7 @@
 
 Starting an interpreter and importing a flow takes a whole core for a while. When many runs are claimed early at once
 (a restart, a schedule with a hundred deployments) all of them together would keep the machine from starting the ones
-that are due (measured 2026-11, two cores, a hundred runs: the worst began 623 ms late without turns and 20 ms with them).
+that are due (measured 2026-11, two cores, a hundred runs: the worst began 623 ms late without turns, 20 ms with them).
 One core is left for those; who is due within a turn's length waits for none. A turn ends when the flow is loaded, and
 soon in any case, so that imports which wait for something else (a disk, a network) do not hold the others up.
 """
