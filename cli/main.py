@@ -38,6 +38,7 @@ COMMANDS = {
     "worker": Command("cli.worker:worker", "Start a worker, and list workers."),
     "scheduler": Command("cli.scheduler:scheduler", "Make the runs of schedules without taking runs."),
     "events": Command("cli.events:events", "Follow what happens in the work pools."),
+    "doctor": Command("cli.doctor:doctor", "Check broker, settings and every work pool."),
     "audit": Command("cli.audit:audit", "Look for faults in what is kept of a work pool."),
     "repair": Command("cli.audit:repair", "Mend the faults that an audit finds."),
     "broker": Command("cli.broker:broker", "Start, stop and look at the embedded broker."),

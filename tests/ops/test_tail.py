@@ -41,4 +41,5 @@ def test_the_next_of_several_pools(scene: Scene) -> None:
         POOL: ["queue-created"]
     }
     scene.run(pools.set_limit("other", 3))
-    assert set(scene.run(views.next_events_of(after, waits_ms=5))) == {POOL, "other"}
+    found = scene.run(views.next_events_of(after, waits_ms=5))
+    assert set(found) == {POOL, "other"}
