@@ -309,8 +309,8 @@ def test_redis_is_waited_for_and_a_signal_ends_it(hall: Hall, number: signal.Sig
             poll_until(lambda process=process, said=said: said in process.log, PATIENCE_S, "it waits for Redis")  # type: ignore[misc]
         stubborn.signal(number)
         assert stubborn.exit_code() == 0
-        proxy.mend()
         hall.add(of)
+        proxy.mend()
         hall.right(of)
         assert early.log.count("Redis answers again.") == 1
         proxy.cut()
