@@ -97,7 +97,7 @@ def test_a_queue_without_a_pool(project: Project) -> None:
     # when a queue is made by its name alone
     said = project.done("work-queue", "create", "test", "--limit", "2")
 
-    # then it is in the pool that is always there, and its facts are told
+    # then it is in the pool that is always there, and its facts are told, with the command that starts an agent
     assert "'default-agent-pool' did not exist and was made" in said.stderr
     queue = project.json("work-queue", "inspect", "test")
     assert said.stdout.splitlines() == [
@@ -106,6 +106,7 @@ def test_a_queue_without_a_pool(project: Project) -> None:
         "Work pool:          default-agent-pool",
         "Priority:           2",
         "Concurrency limit:  2",
+        "Start a consumer:   dispatcher agent start --pool default-agent-pool --work-queue test",
         "Look at it:         dispatcher work-queue inspect test --pool default-agent-pool",
     ]
 
