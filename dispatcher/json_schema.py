@@ -111,7 +111,8 @@ def pattern_of(pattern: object) -> Callable[[str], bool] | str:
     try:
         compiled = SchemaValidator(core_schema.str_schema(pattern=pattern))
     except (SchemaError, ValueError) as error:
-        return str(error).strip().rpartition("\n")[2].strip().removeprefix("SchemaError: ").removeprefix("error: ").rstrip(".")
+        said = str(error).strip().rpartition("\n")[2].strip()
+        return said.removeprefix("SchemaError: ").removeprefix("error: ").rstrip(".")
     return compiled.isinstance_python
 
 
