@@ -66,7 +66,7 @@ local function home(run)
   if run.deployment ~= '' then keys[base .. 'runs:of:' .. run.deployment] = run.due end
   if HELD[run.state] then
     keys[LEASES], keys[slots_key(run.queue)] = true, tonumber(since) or true
-    show(keys, run, '', ':slots', true)
+    show(keys, run, '', ':slots', tonumber(since) or true)
     if run.consumer ~= '' then keys[holdings_key(run.consumer)] = true end
   elseif run.state == 'SCHEDULED' then
     local key, score = waits_in(run)
