@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from dispatcher.models.consumers import Consumer
@@ -128,6 +129,48 @@ class Run:
     schedule: str = ""
     expires_at_ms: int | None = None
     job: Document | None = None
+
+    def __repr__(self) -> str:
+        return f"FlowRun(id={self.id!r}, name={self.name!r}, state={self.state.value!r})"
+
+    @property
+    def expected_start_time(self) -> datetime:
+        """When it is due; this and the next ones are called as in JSON, and every time is in UTC."""
+        return datetime.fromtimestamp(self.due_at_ms / 1000, UTC)
+
+    @property
+    def start_time(self) -> datetime | None:
+        """None: it has not started."""
+        return None if self.started_at_ms is None else datetime.fromtimestamp(self.started_at_ms / 1000, UTC)
+
+    @property
+    def end_time(self) -> datetime | None:
+        """None: it is not finished."""
+        return None if self.ended_at_ms is None else datetime.fromtimestamp(self.ended_at_ms / 1000, UTC)
+
+    @property
+    def created(self) -> datetime:
+        return datetime.fromtimestamp(self.created_at_ms / 1000, UTC)
+
+    @property
+    def work_pool_name(self) -> str:
+        return self.pool
+
+    @property
+    def work_queue_name(self) -> str:
+        return self.queue
+
+    @property
+    def parameters(self) -> Document:
+        return self.input.parameters
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        return self.input.tags
+
+    @property
+    def job_variables(self) -> Document:
+        return self.input.job_variables
 
     @property
     def lateness_ms(self) -> int:

@@ -88,6 +88,21 @@ def test_an_entrypoint_goes_to_the_default_pool(client: Client, worker: Worker, 
     assert [line.text for line in client.logs(run)] == ["loading monday"]
 
 
+def test_a_run_is_read_by_the_names_of_its_json(client: Client, worker: Worker) -> None:
+    run = client.submit("flows.py:load", {"day": "x"}, tags=["a"], job_variables={"stream_output": False}, name="first")
+    assert (run.start_time, run.end_time) == (None, None)
+    assert repr(run) == f"FlowRun(id={run.id!r}, name='first', state='SCHEDULED')"
+    worker.drain()
+    ended = client.get(run)
+    document = ended.document()
+    for name in ("expected_start_time", "start_time", "end_time", "created"):
+        assert datetime.fromisoformat(document[name]) == getattr(ended, name)
+        assert getattr(ended, name).utcoffset() == timedelta(0)
+    for name in ("work_pool_name", "work_queue_name", "parameters", "job_variables"):
+        assert document[name] == getattr(ended, name)
+    assert (ended.tags, ended.job_variables) == (("a",), {"stream_output": False})
+
+
 def test_a_deployment_is_submitted_by_its_name(client: Client, worker: Worker) -> None:
     client.deploy("flows.py:load", "nightly", parameters={"rows": 5}, tags=["a"], retries=1)
     run = client.submit("load/nightly", {"day": "monday"}, tags=["b"])
