@@ -317,8 +317,9 @@ class ConsumerLoop:
         self._signalled.set()
         self._stir.set()
         if self._signals == 1:
-            waiting = [execution for execution in self._executions.values() if execution.is_started]
-            _log.warning("Stopping: no more runs are taken; %d running ones are waited for.", len(waiting))
+            running = sum(execution.is_started for execution in self._executions.values())
+            waits = f" {running} running run{'' if running == 1 else 's'} will be waited for." if running else ""
+            _log.warning("Stopping: no more runs are taken.%s", waits)
         elif self._signals == 2:
             _log.warning("Stopping the running runs now; they are given back.")
         else:

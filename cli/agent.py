@@ -94,11 +94,14 @@ def _legacy(asked: Asked, queue_id: str | None, tags: tuple[str, ...]) -> dict[s
     from dispatcher.ops import queues
 
     with connected() as client:
-        found = client.run(queues.ensure_tagged(tags)) if tags else client.run(queues.find(queue_id or ""))[1]
+        if tags:
+            found = client.run(queues.ensure_tagged(tags))
+        elif asked.pool is not None:
+            found = client.run(queues.read(asked.pool, queue_id or ""))
+        else:
+            found = client.run(queues.find(queue_id or ""))[1]
     if asked.pool not in (None, found.pool):
-        raise BadRequest(
-            f"Work queue {found.name!r} is in work pool {found.pool!r}, not {asked.pool!r}: leave --pool out."
-        )
+        raise BadRequest(f"Runs are found by their tags in work pool {found.pool!r} only: leave --pool out.")
     if tags:
         new_way = "dispatcher deploy --work-queue NAME and dispatcher agent start --work-queue NAME"
         click.echo(f"--tag is legacy: work queue {found.name!r} serves it. The new way: {new_way}.", err=True)

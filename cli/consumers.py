@@ -120,14 +120,6 @@ def greet(kind: str, asked: Asked) -> str:
     return url
 
 
-def served(selector: str) -> str:
-    """The queues that a selector (`ops/consumers.py`) matches, in words: `all queues`, `high, low`, `dev-*`."""
-    kind, names = selector[:1], selector[1:].split(",")
-    if kind == "*":
-        return "all queues"
-    return ", ".join(names if kind == "=" else (f"{name}*" for name in names))
-
-
 def list_consumers(kind: str, pool: str | None, output: str) -> None:
     """Prints the consumers of a kind, of one pool or of all."""
     from dispatcher.errors import PoolNotFound
@@ -154,7 +146,7 @@ def list_consumers(kind: str, pool: str | None, output: str) -> None:
                 row.host,
                 row.pid,
                 "online" if row.is_online else "offline",
-                served(row.selector),
+                row.serves,
                 f"{row.running}/{'-' if row.limit is None else row.limit}",
                 render.moment(row.seen_at_ms),
             )

@@ -14,7 +14,10 @@ from dispatcher.models import Pool, Queue, Run
 Command = TypeVar("Command", bound=Callable[..., Any])
 PREVIEW_MOST = 100
 
+# Prefect's own short form, so these two commands have no -h for help.
+HOURS_FORM = {"help_option_names": ["--help"]}
 hours_option = click.option(
+    "-h",
     "--hours",
     "within_ms",
     type=HOURS,

@@ -11,6 +11,7 @@ import click
 from cli import render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
 from cli.pool_tables import (
+    HOURS_FORM,
     PREVIEW_MOST,
     common_details,
     hours_option,
@@ -181,7 +182,7 @@ def inspect(name: str, output: str) -> None:
     show_queues(pool.queues)
 
 
-@work_pool.command()
+@work_pool.command(context_settings=HOURS_FORM)
 @click.argument("name")
 @hours_option
 @output_option

@@ -13,8 +13,16 @@ import click
 
 from cli import queue_filters, render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
-from cli.pool_tables import PREVIEW_MOST, common_details, hours_option, show_preview, show_queues, start_command
-from dispatcher.errors import FilterMisplaced, NotFound
+from cli.pool_tables import (
+    HOURS_FORM,
+    PREVIEW_MOST,
+    common_details,
+    hours_option,
+    show_preview,
+    show_queues,
+    start_command,
+)
+from dispatcher.errors import FilterMisplaced, NotFound, PoolNotFound
 from dispatcher.models import DEFAULT_POOL, Queue
 from dispatcher.ops import pools, previews, queues
 
@@ -150,7 +158,12 @@ def ls(pool: str | None, match: str, output: str) -> None:
     home = pool or DEFAULT_POOL
     with connected() as client:
         let_time_pass(client, home)
-        found = client.run(queues.list_all(home, match))
+        try:
+            found = client.run(queues.list_all(home, match))
+        except PoolNotFound:  # the default pool is made when it is first needed
+            if pool is not None:
+                raise
+            found = []
     if output == "json":
         render.document([queue.document() for queue in found])
     else:
@@ -185,7 +198,7 @@ def inspect(name: str, pool: str | None, output: str) -> None:
     )
 
 
-@work_queue.command()
+@work_queue.command(context_settings=HOURS_FORM)
 @click.argument("name")
 @pool_option
 @hours_option

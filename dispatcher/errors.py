@@ -115,6 +115,11 @@ class QueueNotFound(NotFound):
 queues; make it with `dispatcher work-queue create {queue} --pool {pool}`."""
 
 
+class QueueNowhere(QueueNotFound):
+    """Work queue {queue!r} was not found in any work pool. `dispatcher work-queue ls --pool NAME` lists the queues of \
+one, `dispatcher work-pool ls` the pools."""
+
+
 class QueueExists(BadRequest):
     """Work queue {queue!r} exists already in work pool {pool!r}. Choose another name, or change it with \
 `dispatcher work-queue update {queue} --pool {pool}`."""
@@ -145,6 +150,11 @@ class DeploymentMisnamed(DeploymentNotFound):
 
 class RunNotFound(NotFound):
     """Flow run {run!r} was not found. `dispatcher flow-run ls` lists the runs."""
+
+
+class RunIdShort(RunNotFound):
+    """Flow run {run!r} was not found: no run has that name. To mean one by its id, give at least {least} characters \
+of it; `dispatcher flow-run ls` lists the runs."""
 
 
 class AmbiguousName(BadRequest):
@@ -209,8 +219,8 @@ time."""
 
 
 class FilterMisplaced(BadRequest):
-    """A queue with a filter can only be made in work pool 'default-agent-pool': it is the legacy kind. In other \
-pools deployments name their queue: `dispatcher deploy --pool {pool} --work-queue {queue}`."""
+    """A queue with a filter is the legacy kind, made without --pool: it is always in work pool 'default-agent-pool'. \
+The new way: deployments name their queue, `dispatcher deploy --pool {pool} --work-queue {queue}`."""
 
 
 class QueueIsFilter(BadRequest):

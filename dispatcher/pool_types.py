@@ -22,10 +22,19 @@ def default_template(type: str) -> dict[str, Any]:
 
 def checked(type: str, noun: str = "work pool type") -> str:
     """Raises `BadValue` for a type that this version does not have."""
+    return _among(POOL_TYPES, type, noun)
+
+
+def checked_infrastructure(type: str, noun: str = "infrastructure") -> str:
+    """Raises `BadValue` for what cannot execute a run in this version; `agent` is not an infrastructure."""
+    return _among(WORKER_TYPES, type, noun)
+
+
+def _among(types: tuple[str, ...], type: str, noun: str) -> str:
     if type in LATER:
-        raise BadValue(f"{noun} {type!r} comes later: this version has {', '.join(POOL_TYPES)}.")
-    if type not in _DEFAULTS:
-        raise BadValue(f"{noun} {type!r} is not known: choose one of {', '.join(POOL_TYPES)}.")
+        raise BadValue(f"{noun} {type!r} comes later: this version has {', '.join(types)}.")
+    if type not in types:
+        raise BadValue(f"{noun} {type!r} is not known: choose one of {', '.join(types)}.")
     return type
 
 

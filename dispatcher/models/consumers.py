@@ -29,6 +29,14 @@ class Consumer:
     seen_at_ms: int = 0
     is_online: bool = True
 
+    @property
+    def serves(self) -> str:
+        """The queues that the selector matches, in words: `all queues`, `high, low`, `dev-*`."""
+        kind, names = self.selector[:1], self.selector[1:].split(",")
+        if kind == "*":
+            return "all queues"
+        return ", ".join(names if kind == "=" else (f"{name}*" for name in names))
+
     def document(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -40,7 +48,7 @@ class Consumer:
             "pid": self.pid,
             "version": self.version,
             "status": "online" if self.is_online else "offline",
-            "serves": self.selector,
+            "serves": self.serves,
             "prefetch_seconds": self.prefetch_ms / 1000,
             "running": self.running,
             "limit": self.limit,

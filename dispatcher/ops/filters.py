@@ -27,8 +27,7 @@ def checked(of: QueueFilter) -> QueueFilter:
         keyspace.checked_name("Flow", flow)
         keyspace.checked_name("Deployment", own)
     for kind in of.types:
-        if pool_types.checked(kind, "infrastructure type") not in pool_types.WORKER_TYPES:
-            raise BadValue(f"infrastructure type {kind!r} is not possible: an agent needs one, such as 'process'.")
+        pool_types.checked_infrastructure(kind, "infrastructure type")
     found = QueueFilter(*(tuple(dict.fromkeys(part)) for part in (of.tags, of.deployments, of.types)))
     try:
         size_bytes = len(json.dumps(found.document(), ensure_ascii=False).encode())

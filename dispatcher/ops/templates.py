@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatcher import keyspace, pool_types, templates
 from dispatcher.call import Call, Flow
-from dispatcher.errors import BadValue, PoolNotFound
+from dispatcher.errors import PoolNotFound
 from dispatcher.models import DEFAULT_POOL, Document, PoolTemplate
 
 
@@ -37,8 +37,6 @@ def expected(pool: str | None) -> Flow[PoolTemplate]:
 def check(found: PoolTemplate, variables: Document, infrastructure: str, *, is_complete: bool = True) -> None:
     """Raises `VariablesInvalid`; `BadValue` for an infrastructure that this version has not. Not complete: the rest
     comes with each run."""
-    if infrastructure not in pool_types.WORKER_TYPES:
-        pool_types.checked(infrastructure, "infrastructure")
-        raise BadValue("infrastructure 'agent' is not possible: an agent needs one, such as 'process'.")
+    pool_types.checked_infrastructure(infrastructure)
     target = f"the base job template of work pool {found.pool!r}"
     templates.check_variables(found.document(infrastructure), variables, target=target, is_complete=is_complete)

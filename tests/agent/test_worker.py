@@ -152,7 +152,7 @@ def test_the_first_signal_waits_and_the_consumer_leaves_no_trace(scene: Scene) -
     worker = scene.start()
     scene.held()
     worker.signal(signal.SIGINT)
-    poll_until(lambda: "1 running ones are waited for" in worker.log, 10, "the worker drains")
+    poll_until(lambda: "1 running run will be waited for" in worker.log, 10, "the worker drains")
     waiting = scene.submit("hello")
     scene.go()
     assert worker.exit_code() == 0
@@ -330,7 +330,7 @@ def test_consumers_are_listed_with_what_they_are(scene: Scene) -> None:
         "kind": "worker",
         "type": "process",
         "status": "online",
-        "serves": "=default",
+        "serves": "default",
         "running": 1,
         "limit": 3,
     }

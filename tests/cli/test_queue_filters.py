@@ -150,7 +150,15 @@ def test_an_id_that_nothing_has_is_refused(project: Project) -> None:
     assert "01NOTHING" in project.refused("agent", "start", "01NOTHING")
 
 
-def test_another_pool_than_the_queues_is_refused(project: Project, client: Client) -> None:
-    client.run(pools.create("p"))
+def test_a_queue_is_looked_for_in_the_pool_that_is_named(project: Project, client: Client) -> None:
+    for pool in ("p", "other"):
+        client.run(pools.create(pool))
     queue = client.run(pools.read("p")).queues[0].id
-    assert "'p', not 'elsewhere'" in project.refused("agent", "start", queue, "-p", "elsewhere")
+    assert "work pool 'other'" in project.refused("agent", "start", queue, "-p", "other")
+    project.done("agent", "start", queue, "-p", "p", "--run-once")
+    assert "leave --pool out" in project.refused("agent", "start", "-t", "a", "-p", "p")
+
+
+def test_the_first_listing_finds_no_pool_and_says_so(project: Project) -> None:
+    assert project.json("work-queue", "ls") == []
+    project.refused("work-queue", "ls", "-p", "default-agent-pool")
