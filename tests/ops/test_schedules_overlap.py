@@ -248,6 +248,24 @@ def test_what_was_not_started_in_time_is_cancelled(office: Office, scene: Scene,
     assert scene.take(consumer) == []
 
 
+def test_what_expires_while_an_earlier_run_is_not_finished_was_skipped(
+    office: Office, scene: Scene, consumer: str
+) -> None:
+    """Nobody looks between its time and its expiry."""
+    office.deploy(every(10, overlap="skip", expires_s=2))
+    to_minute(scene, 10)
+    held = started(scene, consumer)
+    to_minute(scene, 19.9, held, consumer=consumer)
+    scene.clock.advance(10_000)
+    scene.tick()
+    assert at(office, 20).message == "skipped: an earlier run of its schedule is not finished"
+    assert scene.finish(consumer, held) == "COMPLETED"
+    to_minute(scene, 29.9)
+    scene.clock.advance(10_000)
+    scene.tick()
+    assert at(office, 30).message == "expired: it was not started in time", "none is before it"
+
+
 def test_an_idle_consumer_looks_exactly_when_a_run_expires(office: Office, scene: Scene) -> None:
     office.deploy(every(10, expires_s=2.5))
     scene.run(queues.pause(POOL, "default"))
