@@ -16,8 +16,7 @@ import click
 
 from cli import render
 from cli.context import connected, output_option
-from cli.types import time_of
-from dispatcher.durations import duration_of
+from dispatcher.durations import duration_of, time_of
 from dispatcher.errors import PoolNotFound
 
 if TYPE_CHECKING:

@@ -1,8 +1,7 @@
 """Parameter types of the command line: durations, and points in time.
 
-A duration (`dispatcher/durations.py`) becomes milliseconds. A time is ISO 8601 with a zone, or without one in the
-local zone; it becomes milliseconds since the epoch. Both are what operations take. What cannot be read is wrong
-usage, exit code 2.
+A duration becomes milliseconds, a time milliseconds since the epoch (`dispatcher/durations.py` reads both), which is
+what operations take. What cannot be read is wrong usage, exit code 2.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dispatcher.durations import LONGEST, duration_of
+from dispatcher.durations import LONGEST, duration_of, time_of
 
 if TYPE_CHECKING:
     Milliseconds = click.ParamType[int]
@@ -21,20 +20,6 @@ else:
     Milliseconds = click.ParamType  # not generic in the older versions of click that we allow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def time_of(text: str) -> datetime:
-    """Raises `ValueError` for what is not a time from 1970 to 2100."""
-    try:
-        found = datetime.fromisoformat(text.strip()).astimezone(UTC)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError(
-            f"{text[:50]!r} is not a time: give ISO 8601, such as 2026-11-21T18:30:00+01:00, "
-            "or 2026-11-21T18:30 (local)"
-        ) from None
-    if not 1970 <= found.year < 2100:
-        raise ValueError(f"{text[:50]!r} is not between 1970 and 2100")
-    return found
 
 
 class Duration(Milliseconds):

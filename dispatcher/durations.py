@@ -1,12 +1,13 @@
-"""Durations as people write them: `90` (seconds), `90s`, `30m`, `5h`, `2d`, `1h30m`, or ISO 8601 (`PT1H30M`).
+"""Durations and times as people write them: `90` (seconds), `90s`, `30m`, `5h`, `2d`, `1h30m`, or ISO 8601 (`PT1H30M`);
+a time is ISO 8601 with a zone, or without one in the local zone.
 
-The command line and the settings read them alike.
+The command line, the settings and Python read them alike.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 LONGEST = timedelta(days=18_250)  # instants in Redis end in 2109 (`keyspace.ready`), and nobody means more
 _UNITS_S = {"w": 604_800, "d": 86_400, "h": 3600, "m": 60, "s": 1}
@@ -31,3 +32,17 @@ def duration_of(text: str) -> timedelta:
     if seconds > LONGEST.total_seconds():
         raise ValueError(f"{text[:50]!r} is longer than fifty years")
     return timedelta(seconds=seconds)
+
+
+def time_of(text: str) -> datetime:
+    """Raises `ValueError` for what is not a time from 1970 to 2100."""
+    try:
+        found = datetime.fromisoformat(text.strip()).astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f"{text[:50]!r} is not a time: give ISO 8601, such as 2026-11-21T18:30:00+01:00, "
+            "or 2026-11-21T18:30 (local)"
+        ) from None
+    if not 1970 <= found.year < 2100:
+        raise ValueError(f"{text[:50]!r} is not between 1970 and 2100")
+    return found

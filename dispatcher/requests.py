@@ -1,7 +1,7 @@
 """What can be asked of a run that is to be submitted, in Python's own types, and the `NewRun` that comes of it.
 
 A `Request` says what to execute and how; whether it fits a deployment or a pool is found by `submitting.py`. Lengths
-are seconds or timedeltas, instants are datetimes, a naive one is in the local zone.
+are seconds or timedeltas, instants are datetimes or ISO 8601 text, one without a zone is in the local zone.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dispatcher import schemas, templates
+from dispatcher.durations import time_of
 from dispatcher.errors import BadValue
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_PRIORITY, Deployment, NewRun, RunInput
@@ -39,7 +40,7 @@ class Request:
     _: KW_ONLY
     pool: str | None = None
     queue: str | None = None
-    start_at: datetime | None = None
+    start_at: datetime | str | None = None
     start_in: Length | None = None
     priority: int | None = None
     tags: Sequence[str] = ()
@@ -51,6 +52,14 @@ class Request:
     retry_delay: Length | None = None
     timeout: Length | None = None
     check: bool = True
+
+    def __post_init__(self) -> None:
+        what: object = self.what
+        is_words = isinstance(what, Sequence) and all(isinstance(word, str) for word in what)
+        if not callable(what) and not (is_words and what):
+            raise BadValue(
+                f"what is to run is {what!r}: give a deployment, an entrypoint, a function or a command's words."
+            )
 
     @property
     def deployment(self) -> str | None:
@@ -119,8 +128,13 @@ def seconds(name: str, length: object) -> float:
 
 
 def instant_ms(name: str, at: object) -> int:
+    if isinstance(at, str):
+        try:
+            at = time_of(at)
+        except ValueError as error:
+            raise BadValue(f"{name}: {error}.") from None
     if not isinstance(at, datetime):
-        raise BadValue(f"{name} is {at!r}: give a datetime.")
+        raise BadValue(f"{name} is {at!r}: give a datetime, or ISO 8601 text.")
     try:
         return round(1000 * at.timestamp())
     except (OverflowError, OSError, ValueError):

@@ -94,7 +94,8 @@ def typed(template: Mapping[str, Any], name: str, text: str) -> Any:
         raise VariablesInvalid(target="the template", detail=f"{unknown(name, known)}. {_told_names(template)}")
     value, found = schemas.typed(rule, text, root=schema, path=at("", name), checks_formats=True)
     if found:
-        advice = "" if isinstance(rule, dict) and rule.get("type") == "string" else " Values are written as JSON."
+        kind = rule.get("type") if isinstance(rule, dict) else None
+        advice = {"string": "", "boolean": " Write true or false."}.get(str(kind), " Values are written as JSON.")
         raise VariablesInvalid(target="the template", detail=f"{'; '.join(found)}.{advice}")
     return value
 

@@ -28,7 +28,7 @@ def _submit(
     *,
     pool: str | None = None,
     queue: str | None = None,
-    start_at: datetime | None = None,
+    start_at: datetime | str | None = None,
     start_in: Length | None = None,
     priority: int | None = None,
     tags: Sequence[str] = (),

@@ -186,7 +186,8 @@ def test_what_does_not_fit_is_refused_with_what_would(client: Client) -> None:
     ("said", "why"),
     [
         ({"start_at": datetime(2027, 1, 1), "start_in": 5}, "exclude"),
-        ({"start_at": "tomorrow"}, "datetime"),
+        ({"start_at": "tomorrow"}, "start_at: 'tomorrow' is not a time: give ISO 8601"),
+        ({"start_at": 5}, "give a datetime, or ISO 8601 text"),
         ({"start_in": -1}, "0 or more"),
         ({"start_in": float("nan")}, "0 or more"),
         ({"priority": 0}, "priority of 0"),
@@ -208,6 +209,13 @@ def test_a_slip_is_refused(client: Client, said: dict[str, Any], why: str) -> No
     assert client.runs() == []
 
 
+@pytest.mark.parametrize("what", [None, 5, [], ["echo", 5], b"load", ""])
+def test_what_is_nothing_to_run_is_refused(client: Client, what: Any) -> None:
+    for use in (client.submit, client.deploy, lambda what: client.submit_many(what, [{}])):
+        with pytest.raises(errors.BadValue, match="give a deployment, an entrypoint, a function or a command"):
+            use(what)
+
+
 def test_of_a_deployment_pool_and_path_are_not_said_again(client: Client) -> None:
     client.deploy("flows.py:load", "nightly", parameters={"day": "x"})
     for option in ({"pool": "default-agent-pool"}, {"path": "/srv"}):
@@ -222,6 +230,8 @@ def test_times_are_pythons_own(client: Client, worker: Worker) -> None:
     aware = client.submit(double, {"n": 3}, start_at=datetime.now(UTC) + timedelta(hours=2))
     assert in_an_hour.due_at_ms == round(1000 * (now + timedelta(hours=1)).timestamp())
     assert abs(naive.due_at_ms - aware.due_at_ms) < 5_000
+    written = client.submit(double, {"n": 4}, start_at="2090-11-21T18:30:00+01:00")
+    assert written.expected_start_time == datetime(2090, 11, 21, 17, 30, tzinfo=UTC)
     assert worker.drain() == []
     worker.clock.advance(3600)
     assert [run.id for run in worker.drain()] == [in_an_hour.id]

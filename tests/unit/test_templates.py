@@ -197,7 +197,7 @@ def test_what_a_text_on_the_command_line_means(name: str, text: str, value: obje
     ("name", "text", "words"),
     [
         ("steam_output", "false", "'steam_output' is not known (did you mean 'stream_output'?). Known are: name, env"),
-        ("stream_output", "no", "stream_output: 'no' is not of type 'boolean'. Values are written as JSON."),
+        ("stream_output", "True", "stream_output: 'True' is not of type 'boolean'. Write true or false."),
         ("timeout_seconds", "-1", "timeout_seconds: -1 is less than or equal to the minimum of 0"),
         ("env", '{"A": 1}', "env.A: 1 is not of type 'string'"),
         ("env", "A=1", "env: 'A=1' is not of type 'object'"),
