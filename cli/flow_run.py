@@ -17,8 +17,9 @@ from cli.types import TIME
 from dispatcher.states import State
 
 if TYPE_CHECKING:
-    from dispatcher.models import Run
+    from dispatcher.models import LogLine, Run
 
+PARTS = ("Late", "AwaitingRetry")  # names that the table shows for some of the SCHEDULED runs
 _which = click.argument("run", metavar="RUN")
 
 
@@ -41,8 +42,8 @@ def flow_run() -> None:
     "states",
     metavar="STATE",
     multiple=True,
-    type=click.Choice([state.value for state in State], case_sensitive=False),
-    help=f"{', '.join(State)}; repeatable.",
+    type=click.Choice([*State, *PARTS], case_sensitive=False),
+    help=f"{', '.join(State)}, or a part of SCHEDULED: {' or '.join(PARTS)}; repeatable.",
 )
 @click.option("--deployment", metavar="NAME", help="Only its runs.")
 @click.option("--pool", metavar="NAME", help="Only this work pool.")
@@ -72,7 +73,8 @@ def ls(
     with connected() as client:
         found = client.run(
             finding.listed(
-                states=frozenset(State(state) for state in states),
+                states=frozenset(State(state) for state in states if state not in PARTS),
+                state_names=frozenset(state for state in states if state in PARTS),
                 deployment=deployment,
                 pool=pool,
                 queue=queue,
@@ -137,14 +139,15 @@ def _text(value: Any) -> object:
 def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
     """Print what a run has printed.
 
-    The last 10,000 lines are kept. With JSON output each line is one JSON document of its own.
+    The last 10,000 lines are kept. With JSON output they are one array; with --follow each is a document on a line of
+    its own, as it comes.
 
     \b
     Example:
       dispatcher flow-run logs swift-otter -f -n 20
     """
     from cli import following
-    from dispatcher.models import LogLine, iso
+    from dispatcher.models import LogLine
 
     with connected() as client:
         found = client.get(run)
@@ -152,13 +155,21 @@ def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
             news = following.follow(client, found, old_lines=lines)
         else:
             news = (line for _, line in following.old_log(client, found, lines))
-        for line in news:
-            if not isinstance(line, LogLine):
-                continue
+        said = (line for line in news if isinstance(line, LogLine))
+        if output == "json" and not follow:
+            render.document([_logged(line) for line in said])
+            return
+        for line in said:
             if output == "json":
-                click.echo(json.dumps({"time": iso(line.at_ms), "line": line.text}))
+                click.echo(json.dumps(_logged(line)))
             else:
                 click.echo(f"{watched.clock(line.at_ms)}  {watched.logged(line)}")
+
+
+def _logged(line: LogLine) -> dict[str, str | None]:
+    from dispatcher.models import iso
+
+    return {"time": iso(line.at_ms), "line": line.text}
 
 
 @flow_run.command()

@@ -6,7 +6,14 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from dispatcher.call import Flow
-from dispatcher.errors import DeploymentMisnamed, DeploymentNotFound, PoolNotFound, QueueNotFound, RunNotFound
+from dispatcher.errors import (
+    DeploymentMisnamed,
+    DeploymentNotFound,
+    PoolNotFound,
+    QueueNotFound,
+    QueueNowhere,
+    RunNotFound,
+)
 from dispatcher.models import Deployment, Run
 from dispatcher.ops import deployments, pools, queues, runs
 from dispatcher.states import State
@@ -52,6 +59,7 @@ def let_time_pass(pool: str) -> Flow[None]:
 def listed(
     *,
     states: frozenset[State] = frozenset(),
+    state_names: frozenset[str] = frozenset(),
     deployment: str | None = None,
     pool: str | None = None,
     queue: str = "",
@@ -61,16 +69,19 @@ def listed(
 ) -> Flow[list[Run]]:
     """Runs of one pool or of all, the latest expected start first.
 
-    Raises `PoolNotFound`, `DeploymentNotFound`; `QueueNotFound` for a queue that a named pool never had.
+    Raises `PoolNotFound`, `DeploymentNotFound`; `QueueNotFound` for a queue that none of these pools has, if no run of
+    it is kept either.
     """
     name = (yield from deployments.full_name(deployment)) if deployment else ""
     found: list[Run] = []
-    for place in [pool] if pool else (yield from pools.names()):
+    places = [pool] if pool else (yield from pools.names())
+    for place in places:
         try:
             yield from let_time_pass(place)
             found += yield from runs.list_pool(
                 place,
                 states=states,
+                state_names=state_names,
                 deployment=name,
                 queue=queue,
                 due_before_ms=due_before_ms,
@@ -80,9 +91,20 @@ def listed(
         except PoolNotFound:
             if pool:
                 raise
-    # A queue that is gone is known by its runs; any other that the pool does not have is a slip of the finger.
-    if pool and queue and not found and not (yield from runs.list_pool(pool, queue=queue, most=1)):
-        known = yield from queues.list_all(pool)
-        if queue not in {one.name for one in known}:
-            raise QueueNotFound(queue=queue, pool=pool)
+    if queue and places and not found and not (yield from _is_known(queue, places)):
+        raise QueueNotFound(queue=queue, pool=places[0]) if len(places) == 1 else QueueNowhere(queue=queue)
     return sorted(found, key=lambda run: (run.due_at_ms, run.id), reverse=True)[:most]
+
+
+def _is_known(queue: str, places: list[str]) -> Flow[bool]:
+    """Whether one of these pools has the queue, or a run of it: a queue that is gone is known by its runs. Any other
+    is a slip of the finger."""
+    for place in places:
+        try:
+            if any(one.name == queue for one in (yield from queues.list_all(place))):
+                return True
+            if (yield from runs.list_pool(place, queue=queue, most=1)):
+                return True
+        except PoolNotFound:
+            continue
+    return False

@@ -12,7 +12,7 @@ from typing import Any
 
 from dispatcher import keyspace, parameters
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunNotFound
+from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunIdShort, RunNotFound
 from dispatcher.models import Deployment, LogLine, NewRun, Run, Submitted
 from dispatcher.ops import pools, queues, templates
 from dispatcher.ops.reading import fields, optional, run_from
@@ -142,7 +142,7 @@ def find(text: str) -> Flow[Run]:
     for pool in names:
         matches += yield from _matching(pool, text)
     if not matches:
-        raise RunNotFound(run=text)
+        raise RunNotFound(run=text) if len(text) >= SHORTEST_ID else RunIdShort(run=text, least=SHORTEST_ID)
     if len(matches) > 1:
         shown = ", ".join(f"{run.id} ({run.name})" for run in matches[:5])
         raise AmbiguousName(noun="Flow run", name=text, found=f"{len(matches)} runs match: {shown}")
@@ -171,20 +171,24 @@ def list_pool(
     pool: str,
     *,
     states: frozenset[State] = frozenset(),
+    state_names: frozenset[str] = frozenset(),
     deployment: str = "",
     queue: str = "",
     due_before_ms: int | None = None,
     due_after_ms: int | None = None,
     most: int = 50,
 ) -> Flow[list[Run]]:
-    """Runs of the pool by expected start, latest first, at most `most`. Empty filters match everything.
+    """Runs of the pool by expected start, latest first, at most `most`. Empty filters match everything; `states` and
+    `state_names` are one filter: a run fits that has one of either.
 
     When there are more, and only finished states are asked for: those that ended last.
     """
+    is_any = not states and not state_names
     keys = [keyspace.runs_of(pool, deployment)] if deployment else [keyspace.runs_by_start(pool)]
-    if states and not deployment and states <= TERMINAL:
+    is_indexed = bool(states) and not state_names and not deployment
+    if is_indexed and states <= TERMINAL:
         keys = [keyspace.runs_finished(pool, state) for state in sorted(states)]
-    elif states and not deployment and states <= HELD:
+    elif is_indexed and states <= HELD:
         keys = [keyspace.leases(pool)]
     found: list[Run] = []
     for key in keys:
@@ -195,7 +199,7 @@ def list_pool(
                 break
             for run in (yield from read_many(pool, ids, is_whole=False)):
                 if (
-                    (not states or run.state in states)
+                    (is_any or run.state in states or run.state_name in state_names)
                     and (not queue or run.queue == queue)
                     and (due_before_ms is None or run.due_at_ms < due_before_ms)
                     and (due_after_ms is None or run.due_at_ms >= due_after_ms)

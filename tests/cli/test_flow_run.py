@@ -1,5 +1,7 @@
 """`dispatcher flow-run`: find, list, follow, cancel, retry, delete, and why."""
 
+import json
+
 import pytest
 import redis
 
@@ -84,9 +86,39 @@ def test_logs(project: Project) -> None:
     project.work("p")
     said = project.done("flow-run", "logs", "talker", "-n", "2").stdout.splitlines()
     assert [line[14:] for line in said] == ["line 4", "\\x1b[2J[bold]"], "nothing steers the terminal"
-    documents = project.done("flow-run", "logs", "talker", "-o", "json").stdout.splitlines()
-    assert len(documents) == 6
-    assert '"line": "line 0"' in documents[0]
+    document = project.json("flow-run", "logs", "talker")
+    assert [line["line"] for line in document][:2] == ["line 0", "line 1"]
+    assert len(document) == 6
+    assert project.json("flow-run", "logs", "talker", "-n", "2") == document[-2:]
+    followed = project.done("flow-run", "logs", "talker", "-f", "-o", "json").stdout.splitlines()
+    assert [json.loads(line) for line in followed] == document, "each on a line of its own"
+
+
+def test_no_log_is_an_empty_array(project: Project, submit: Submit) -> None:
+    assert project.json("flow-run", "logs", submit("p")) == []
+
+
+def test_ls_understands_the_names_that_it_shows(project: Project, submit: Submit) -> None:
+    late = submit("p", start_at_ms=1_000_000_000_000)
+    later = submit("p", start_at_ms=4_000_000_000_000)
+
+    def listed(*words: str) -> list[str]:
+        return [run["id"] for run in project.json("flow-run", "ls", *words)]
+
+    for word in ("Late", "late", "LATE"):
+        assert listed("--state", word) == [late]
+    assert listed("--state", "Scheduled") == [later, late], "late ones are SCHEDULED, too"
+    assert listed("--state", "awaitingretry") == []
+    assert listed("--state", "Late", "--state", "Failed", "--pool", "p", "--limit", "1") == [late]
+    assert "'soon' is not one of" in project.refused("flow-run", "ls", "--state", "soon", code=2)
+    assert "Late or AwaitingRetry" in " ".join(project.done("flow-run", "ls", "--help").stdout.split())
+
+
+def test_the_beginning_of_an_id_has_four_characters(project: Project, submit: Submit) -> None:
+    run = submit("p")
+    assert "give at least 4 characters of it" in project.refused("flow-run", "inspect", run[:3])
+    short = submit("p", name="abc")
+    assert project.json("flow-run", "inspect", "abc")["id"] == short, "a name may be shorter"
 
 
 def test_follow_a_log_and_cancel_while_it_runs(project: Project, client: Client) -> None:
@@ -155,11 +187,13 @@ def test_ls_of_a_queue_that_is_not_there(project: Project, client: Client, submi
     assert "Work queue 'bsuy' was not found in work pool 'p'" in project.refused(
         "flow-run", "ls", "--pool", "p", "--queue", "bsuy"
     )
-    assert project.json("flow-run", "ls", "--queue", "bsuy") == [], "some pool may have it tomorrow"
+    assert project.json("flow-run", "ls", "--queue", "busy") == [], "one of the pools has it"
+    assert "Work queue 'bsuy' was not found in any work pool" in project.refused("flow-run", "ls", "--queue", "bsuy")
     run = submit("p", "busy")
     client.run(runs.cancel("p", run))
     client.run(queues.delete("p", "busy"))
     assert [found["id"] for found in project.json("flow-run", "ls", "--pool", "p", "--queue", "busy")] == [run]
+    assert project.json("flow-run", "ls", "--queue", "busy", "--state", "RUNNING") == []
     assert project.json("flow-run", "ls", "--pool", "p", "--queue", "busy", "--state", "RUNNING") == []
 
 
