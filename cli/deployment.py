@@ -169,7 +169,7 @@ def run(
             parameters=of.parameters | given.typed(found.parameter_schema),
             job_variables=templates.merged(of.job_variables, own_variables),
             tags=tuple(dict.fromkeys((*of.tags, *request.tags))),
-        )
+        ).owning(own_variables)
         parameters.check(found.parameter_schema, wanted.parameters, flow=f"deployment {found.name!r}")
         submitted = client.run(runs.submit_deployed(found, request.new_run(found.queue, wanted, found)))
         submission.tell(client, found.pool, submitted, watch=request.watch, output=output)

@@ -121,7 +121,7 @@ class Request:
         from dispatcher import requests
 
         asked = requests.Request(
-            "",
+            deployment.name if deployment else wanted.entrypoint or wanted.command or "",
             queue=self.queue,
             start_at=None if self.start_at is None else datetime.fromtimestamp(self.start_at / 1000, UTC),
             start_in=seconds(self.start_in),

@@ -133,7 +133,7 @@ def _of_deployment(request: Request, name: str) -> Flow[_Source]:
     found = yield from finding.deployment(name)
     template = yield from templates.read(found.pool)
     flow = f"deployment {found.name!r}"
-    return _Source(found.pool, found.queue, found.input, found.parameter_schema, flow, template, found)
+    return _Source(found.pool, found.queue, found.input.owning({}), found.parameter_schema, flow, template, found)
 
 
 def looked_at(what: Target, path: str | None, *, check: bool) -> Flow[tuple[RunInput, Signature]]:
@@ -156,6 +156,8 @@ def looked_at(what: Target, path: str | None, *, check: bool) -> Flow[tuple[RunI
 
 def _new_run(request: Request, source: _Source) -> NewRun:
     wanted = request.over(source.base)
+    if source.deployment is not None and request.job_variables:
+        wanted = wanted.owning(dict(request.job_variables))
     parameters.check(source.schema, wanted.parameters, flow=source.flow)
     templates.check(source.template, wanted.job_variables, wanted.infrastructure)
     return request.new_run(source.queue, wanted, source.deployment)

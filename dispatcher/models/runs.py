@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,9 @@ class RunInput:
 
     `entrypoint` is `folder/file.py:function` or `package.module:function`; `command` is an argv instead. `path` is
     the code folder on the consumer's host, None: a temporary folder. `infrastructure` is where an agent executes it.
+
+    `own_job_variables` are those among the job variables that a run of a deployment said itself, so that the others
+    can be made anew in another pool. None: it is no such run, or not known.
     """
 
     entrypoint: str | None = None
@@ -33,6 +36,11 @@ class RunInput:
     retry_delay_s: float = 0.0
     timeout_s: float | None = None
     infrastructure: str = "process"
+    own_job_variables: Document | None = None
+
+    def owning(self, own: Document) -> RunInput:
+        """With what the run said itself of its job variables. Without any at all there is nothing to tell apart."""
+        return replace(self, own_job_variables=own) if self.job_variables else self
 
     def document(self) -> Document:
         return {
@@ -51,7 +59,8 @@ class RunInput:
     def compact(self) -> Document:
         """What is stored: the document without the values that are the defaults, since each waiting run keeps one."""
         default = RunInput().document()
-        return {name: value for name, value in self.document().items() if value != default[name]}
+        found = {name: value for name, value in self.document().items() if value != default[name]}
+        return found if self.own_job_variables is None else {**found, "own_job_variables": self.own_job_variables}
 
     @staticmethod
     def read(document: Document) -> RunInput:
@@ -67,6 +76,7 @@ class RunInput:
             retry_delay_s=document.get("retry_delay_seconds", 0.0),
             timeout_s=document.get("timeout_seconds"),
             infrastructure=document.get("infrastructure", "process"),
+            own_job_variables=document.get("own_job_variables"),
         )
 
 

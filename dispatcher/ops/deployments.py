@@ -175,7 +175,8 @@ def _settled(pool: str, name: str) -> Flow[tuple[int, int]]:
             cursors = yield from _cursors(here)
         # Another version: whoever leads it back at the same time cannot take it away there, when it is gone here.
         yield from _save(replace(there, version=new_id()), there.version, cursors)
-        found = taken_back, (yield from moves.move(pool, name, there.pool, there.queue))
+        was, now = None if here is None else here.input.job_variables, there.input.job_variables
+        found = taken_back, (yield from moves.move(pool, name, there.pool, there.queue, was=was, now=now))
         if here is not None:
             yield from _delete(here, "")
     if (yield from pool_of(name)) != goal:
@@ -188,12 +189,9 @@ def _settled(pool: str, name: str) -> Flow[tuple[int, int]]:
 def _halted(before: Deployment, after: Deployment) -> Call[int]:
     """Stops the schedules where the deployment was, so that at no time two pools make their runs. Those that go on as
     they were only come to rest. Returns how many runs were taken back."""
-    digests = {one.id: schedules.digest(after, one) for one in after.schedules}
-    stopping: list[Arg] = []
-    for one in before.schedules:
-        known = digests.get(one.id)
-        what = "future" if known is None or known else "all"
-        stopping += [one.id, "", "", "rest" if known and known == schedules.digest(before, one) else what]
+    stopping: list[Arg] = [
+        word for schedule, fate in schedules.fates(before, after).items() for word in (schedule, "", "", fate)
+    ]
     return _stored_call(before, before.version, "", stopping)
 
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dispatcher import keyspace
+from dispatcher import keyspace, templates
 from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import DeploymentChanged, PoolBeingDeleted, PoolNotFound
+from dispatcher.models import Document, Run
 from dispatcher.ops import queues, runs
 from dispatcher.ops.reading import fields, optional
 from dispatcher.states import State
@@ -56,7 +57,12 @@ def done(pool: str, duty: str) -> Call[None]:
 
 def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
     """Ids of the waiting runs of the deployment, in one queue or all."""
-    found: list[str] = []
+    return [run.id for run in (yield from waiting_runs(pool, deployment, queue=queue))]
+
+
+def waiting_runs(pool: str, deployment: str, *, queue: str = "") -> Flow[list[Run]]:
+    """As `waiting`: the runs, without what they execute."""
+    found: list[Run] = []
     start = 0
     while True:
         page = (start, start + BATCH - 1)
@@ -64,7 +70,7 @@ def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
         if not ids:
             return found
         kept = yield from runs.read_many(pool, ids, is_whole=False)
-        found += [run.id for run in kept if run.state is State.SCHEDULED and queue in ("", run.queue)]
+        found += [run for run in kept if run.state is State.SCHEDULED and queue in ("", run.queue)]
         start += BATCH
 
 
@@ -84,10 +90,27 @@ class _Leaving:
         of = fields(row[1])
         return _Leaving(row[0], int(of["moves"]), of["moving_to"], row[1], row[2], bool(int(of.get("log_bytes", 0))))
 
+    def renewed(self, was: Document | None, now: Document | None) -> _Leaving:
+        """With the deployment's new job variables under its own: the pool that it goes to may not know the old ones."""
+        of = json.loads(self.input)
+        had, own = of.pop("job_variables", {}), of.pop("own_job_variables", None)
+        if own is None:
+            is_known = not had or had == was or "schedule" in self.flat[::2]
+            own = {} if is_known else None
+        if now is None or own is None:
+            return self
+        if variables := templates.merged(now, own):
+            of |= {"job_variables": variables, "own_job_variables": own}
+        return replace(self, input=json.dumps(of, separators=(",", ":")))
 
-def move(pool: str, deployment: str, target: str, queue: str) -> Flow[int]:
+
+def move(
+    pool: str, deployment: str, target: str, queue: str, *, was: Document | None = None, now: Document | None = None
+) -> Flow[int]:
     """Moves the waiting runs of the deployment to the queue of another pool; returns how many. Those that were on their
     way to yet another one go there too. When the target is gone they wait where they were.
+
+    `was` and `now` are the deployment's job variables here, if that is known, and there (None: the runs keep theirs).
 
     Raises `DeploymentChanged` when another decided otherwise meanwhile: then it has to be looked at anew where they go.
     """
@@ -100,7 +123,7 @@ def move(pool: str, deployment: str, target: str, queue: str) -> Flow[int]:
         if not leaving and not ids:
             break
         to_target = [run for run in leaving if run.goal == target]
-        gone, back = yield from _adopted(pool, target, queue, to_target)
+        gone, back = yield from _adopted(pool, target, queue, [run.renewed(was, now) for run in to_target])
         count += len(gone)
         if back and (yield from _is_there(target)):
             yield from _returned(pool, "", back)

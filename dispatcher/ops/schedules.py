@@ -48,6 +48,18 @@ def digest(deployment: Deployment, schedule: Schedule) -> str:
     return hashlib.sha1(json.dumps(made_of, sort_keys=True).encode(), usedforsecurity=False).hexdigest()[:16]
 
 
+def fates(before: Deployment, after: Deployment) -> dict[str, str]:
+    """What becomes of the waiting runs of each schedule that the deployment had: `rest` for one that goes on as it was,
+    else which of them are taken back: `future` ones, or `all` of one that is to make none any more."""
+    digests = {one.id: digest(after, one) for one in after.schedules}
+    found = {}
+    for one in before.schedules:
+        known = digests.get(one.id)
+        taken_back = "all" if known == "" else "future"
+        found[one.id] = "rest" if known and known == digest(before, one) else taken_back
+    return found
+
+
 def input_of(deployment: Deployment, schedule: Schedule) -> RunInput:
     """What a run of the schedule executes: the deployment's, with the schedule's own parameters on top."""
     return replace(deployment.input, parameters={**deployment.input.parameters, **schedule.parameters})

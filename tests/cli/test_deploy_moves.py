@@ -1,5 +1,7 @@
 """Deploying again to another queue or pool: the deployment stays itself, and its waiting runs follow."""
 
+import json
+
 import pytest
 
 from tests.cli.project import Project
@@ -47,6 +49,22 @@ def test_waiting_runs_follow(project: Project, to: tuple[str, ...], place: str) 
     back = project.json("deploy", FLOW, "-n", "nightly", "-p", "above", "-q", "high")
     assert (back["moved_runs"], back["status"], back["id"]) == (len(runs), "updated", before["id"])
     assert places(project) == runs
+
+
+def test_a_waiting_run_can_begin_in_a_pool_that_knows_other_variables(project: Project) -> None:
+    template = {
+        "job_configuration": {"env": {"N": "{{ n }}"}},
+        "variables": {"properties": {"req": {"type": "string"}, "n": {"type": "integer"}}, "required": ["req"]},
+    }
+    project.write("template.json", json.dumps(template))
+    project.done("work-pool", "create", "pt", "--type", "process", "--base-job-template", "template.json")
+    project.done("deploy", FLOW, "-n", "other", "-p", "pt", "-jv", "req=1", "-jv", "n=5")
+    run = project.json("deployment", "run", "other")
+    assert run["job_variables"] == {"req": "1", "n": 5}
+    assert project.json("deploy", FLOW, "-n", "other", "-p", "below")["moved_runs"] == 1
+    project.work("below")
+    done = project.json("flow-run", "inspect", run["id"])
+    assert (done["state"], done["job_variables"]) == ("COMPLETED", {})
 
 
 def test_a_dry_run_says_so_and_moves_none(project: Project) -> None:
