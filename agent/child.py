@@ -45,6 +45,11 @@ _PR_SET_PDEATHSIG = 1
 _SIGKILL, _SIGTERM = 9, 15
 _PREPARE, _GO = b"p", b"!"
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE
+_CO_GENERATORS = 0x20 | 0x200  # inspect.CO_GENERATOR, CO_ASYNC_GENERATOR
+GENERATOR = (
+    "it is a generator function (there is a `yield` in it), and calling one runs nothing of it: write a function that "
+    "goes through it and returns"
+)
 _GENERIC: Any = type(list[int])
 _UNION: Any = type(int | None)
 _PLAIN = (int, str, float, bool, list, dict, object, None, type(None))
@@ -58,7 +63,7 @@ class NoStart(Exception):
 
 
 class Unfit(Exception):
-    """Parameters that are not what the flow's annotations want."""
+    """The flow cannot be called, or not with these parameters: told in these words, without a traceback."""
 
 
 def die_with_parent() -> None:
@@ -105,7 +110,13 @@ def run(folder: str) -> None:
         if spec["command"] is None:
             _signal.signal(_SIGTERM, _leave)
             _signal.signal(_signal.SIGURG, _look_up)
-            flow = load(spec["entrypoint"], spec["path"])
+            note_loading(spec["entrypoint"])
+            try:
+                flow = load(spec["entrypoint"], spec["path"])
+            except Exception as error:
+                if is_told(error):
+                    raise Unfit(str(error)) from None
+                raise
             parameters = fitted(flow, spec["parameters"])
         if word == _PREPARE:
             if _is_async(flow):
@@ -114,6 +125,7 @@ def run(folder: str) -> None:
         os.close(line)
         if flow is None:
             replace_with(spec["command"])
+        note_loading(None)
         result = flow(**parameters)
         if hasattr(result, "__await__"):
             result = _awaited(result)
@@ -139,8 +151,26 @@ def _leave(_signal: int, _frame: FrameType | None) -> None:
         sys.exit(128 + _SIGTERM)
 
 
+def note_loading(entrypoint: str | None) -> None:
+    """Notes what is being loaded, None when that is over, where `dispatcher.current` looks: a script that submits at
+    its top level would do so in each of its own runs."""
+    sys.modules["__main__"].__dict__["dispatcher_is_loading"] = entrypoint and entrypoint.rpartition(":")[0]
+
+
+def is_told(error: Exception) -> bool:
+    """Whether it is one of ours, which say what to do: a traceback would only hide that."""
+    return type(error).__module__ == "dispatcher.errors"
+
+
 def _look_up(_signal: int, _frame: FrameType | None) -> None:
     """Does nothing. When Python calls it, it calls the handlers of all signals that came before as well."""
+
+
+def is_generator(flow: Any) -> bool:
+    """Whether calling it runs nothing of its body."""
+    code = getattr(flow, "__code__", None) or getattr(getattr(flow, "func", None), "__code__", None)
+    code = code or getattr(type(flow).__call__, "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _CO_GENERATORS)
 
 
 def _is_async(flow: object) -> bool:
@@ -224,7 +254,10 @@ def _from_name(name: str) -> ModuleType:
 
 
 def fitted(flow: Callable[..., Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters as the flow's annotations want them. Raises `Unfit` with everything that is wrong."""
+    """The parameters as the flow's annotations want them. Raises `Unfit` with everything that is wrong, and for a flow
+    that calling would not run."""
+    if is_generator(flow):
+        raise Unfit(f"The flow {getattr(flow, '__name__', '')!r} cannot be called: {GENERATOR}.")
     if type(flow) is type(fitted):
         asked = flow.__annotations__
         if all(_is_plain(asked[name], flow) for name in parameters if name in asked):

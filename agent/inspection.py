@@ -37,21 +37,32 @@ def inspect(spec_path: str) -> None:
     path = list(sys.path)
     spec = json.loads(Path(spec_path).read_text("utf-8"))
     try:
+        child.note_loading(spec["entrypoint"])
         report = inspected(child.load(spec["entrypoint"], spec["path"]), path)
     except child.NoStart as error:
         report = _refused(str(error))
     except Exception as error:  # noqa: BLE001 - the edge of the process
-        child.show(error)
-        report = _refused(f"importing it failed: {child.told(error)}")
+        if child.is_told(error):
+            is_request = any(
+                kind.__name__ == "BadRequest" for kind in type(error).__mro__
+            )  # and no broker that is away
+            report = _refused(str(error), is_sure=is_request)
+        else:
+            child.show(error)
+            report = _refused(f"importing it failed: {child.told(error)}")
     child.write(spec["report"], json.dumps(report))
 
 
-def _refused(error: str) -> dict[str, Any]:
-    return {"ok": False, "error": error}
+def _refused(error: str, *, is_sure: bool = False) -> dict[str, Any]:
+    """`is_sure`: it would be so on every host."""
+    return {"ok": False, "error": error, "is_sure": is_sure}
 
 
 def inspected(flow: Callable[..., Any], path: list[str]) -> dict[str, Any]:
-    """`{"ok": True}` with the fields of `dispatcher.signature.Signature`, or `{"ok": False, "error"}`."""
+    """`{"ok": True}` with the fields of `dispatcher.signature.Signature`, or `{"ok": False, "error", "is_sure"}`."""
+    child = _beside("child")
+    if child.is_generator(flow):
+        return _refused(child.GENERATOR, is_sure=True)
     try:
         parameters = list(signature(flow).parameters.values())
     except (TypeError, ValueError) as error:

@@ -6,7 +6,8 @@ environment: there `running` says which run it is, to this thread and what inher
 way comes first.
 
 That the run was asked to stop is known in the process of a flow alone: `agent/child.py` notes it in `__main__`,
-where it is seen from every thread and whenever this file is imported.
+where it is seen from every thread and whenever this file is imported. So does it, and `agent/inspection.py`, note the
+file or module that it is loading: what stands at the top level of that must not make runs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 from contextvars import ContextVar
 from os import environ
 
-from dispatcher.errors import NoCurrentRun
+from dispatcher.errors import FlowBeingLoaded, NoCurrentRun
 
 TYPE_CHECKING = False  # importing typing for it would cost milliseconds; type checkers know the name
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
     from typing import Any, Final
 
 ASKED_TO_STOP = "dispatcher_run_is_asked_to_stop"  # a global of `__main__`, set by agent/child.py
+LOADING = "dispatcher_is_loading"  # another: the file or module, while the flow is looked for in it
+
+
+def refuse_while_loading(does: str) -> None:
+    """Raises `FlowBeingLoaded` if this process is only about to find a flow."""
+    file = getattr(sys.modules.get("__main__"), LOADING, None)
+    if file:
+        raise FlowBeingLoaded(file=file, does=does)
 
 
 def _asked_to_stop() -> bool:

@@ -196,6 +196,15 @@ class FlowUnnamed(BadRequest):
 give a function that stands at the top level of one, or its name as text, path/to/file.py:function."""
 
 
+class FlowUnfit(FlowUnnamed):
+    """{function} cannot be submitted or deployed: {detail}."""
+
+
+class FlowBeingLoaded(BadRequest):
+    """{file} is being loaded to find its flow, and {does} at the same time, which every run would do again: put that \
+under `if __name__ == '__main__':`."""
+
+
 class TemplateInvalid(BadRequest):
     """The base job template cannot be used: {detail}"""
 

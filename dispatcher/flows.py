@@ -64,8 +64,9 @@ def flow(
     """Marks a function as a flow and gives it back, unchanged but for the mark.
 
     `@flow` or `@flow(name="load", retries=2, retry_delay=30, timeout=timedelta(hours=1))`, on a function of a module,
-    sync or async. `name` stands in `flow/deployment` instead of the function's name with dashes. The others are the
-    defaults of its deployments and runs; lengths are seconds or timedeltas. Raises `BadName` and `BadValue`.
+    sync or async. `name` stands in `flow/deployment` instead of the function's name; blanks and underscores of either
+    become dashes. The others are the defaults of its deployments and runs; lengths are seconds or timedeltas. Raises
+    `BadName` and `BadValue`.
     """
     facts = Facts(
         None if name is None else _name(name),
@@ -93,7 +94,7 @@ def _name(name: object) -> str:
         raise _refused(f"name of @flow is {name!r}: give text.")
     from dispatcher.keyspace import checked_name
 
-    return checked_name("Flow", name)
+    return checked_name("Flow", "-".join(name.split()).strip("_").replace("_", "-"))
 
 
 def _retries(retries: object) -> int:

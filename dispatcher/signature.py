@@ -3,7 +3,7 @@
 The flow is imported by a child process (`agent/inspection.py`), in the folder and with the module search path that
 a run gets, so that the answer is the one a consumer on this host would come to, and nothing of the user's code runs
 in the command itself. A function that is given as such is loaded here already. A command is only looked up. Whatever
-goes wrong is `EntrypointInvalid`, `FlowUnnamed` for a function, or `BadValue` for a command.
+goes wrong is `EntrypointInvalid`, `FlowUnfit` for a function, or `BadValue` for a command.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatcher import standalone
-from dispatcher.errors import BadValue, EntrypointInvalid, FlowUnnamed
+from dispatcher.errors import BadValue, EntrypointInvalid, FlowUnfit
 from dispatcher.models import RunInput
 
 IMPORT_TIMEOUT_S = 60  # a flow module that takes longer waits for something that will not come
@@ -74,16 +74,17 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
             detail = f"the Python that imported it ended without an answer.{printed} {_WAY_OUT}"
             raise EntrypointInvalid(entrypoint=entrypoint, detail=detail) from None
     if not found["ok"]:
-        raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}\n{_WAY_OUT}")
+        way_out = "" if found["is_sure"] else f"\n{_WAY_OUT}"
+        raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}{way_out}")
     del found["ok"]
     return Signature(**found)
 
 
 def of_function(function: Callable[..., Any]) -> Signature:
-    """Of a function that is loaded here already; nothing is imported. Raises `FlowUnnamed`."""
+    """Of a function that is loaded here already; nothing is imported. Raises `FlowUnfit`."""
     found = standalone.loaded("inspection").inspected(function, list(sys.path))
     if not found.pop("ok"):
-        raise FlowUnnamed(function=getattr(function, "__qualname__", repr(function)), detail=found["error"])
+        raise FlowUnfit(function=getattr(function, "__qualname__", repr(function)), detail=found["error"])
     return Signature(**found)
 
 

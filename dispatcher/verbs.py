@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dispatcher.binding import Trust, verb
+from dispatcher.current import refuse_while_loading
 
 if TYPE_CHECKING:
     from dispatcher.call import Flow
@@ -44,8 +45,10 @@ def _submit(
     """Submits one run and returns it as it is then; the same idempotency key again gives the first run.
 
     What each argument means is said in `Request`, which can be given instead of all of them. Raises `NotFound`,
-    `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `BadValue`.
+    `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `BadValue`; `FlowBeingLoaded` at the
+    top level of a file in which a run looks for its flow.
     """
+    refuse_while_loading("submits")
     from dispatcher.requests import Request
     from dispatcher.submitting import submit
 
@@ -79,6 +82,7 @@ def _submit_many(
 
     All of them are checked before the first is sent. Raises as `submit`; a note on the error says which one it was.
     """
+    refuse_while_loading("submits")
     from dataclasses import replace
 
     from dispatcher.errors import BadValue
@@ -242,6 +246,7 @@ def _deploy(
     queue is made. `schedules` None: those that are stored stay. What was paused stays paused. Raises as `submit`;
     `PoolNotFound`, `BadName`, `ScheduleInvalid`.
     """
+    refuse_while_loading("deploys")
     from dispatcher.requests import Request
     from dispatcher.submitting import deploy
 

@@ -8,7 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from agent import child
+from dispatcher import Client
 
 CHILD = Path(child.__file__)
 
@@ -36,3 +39,47 @@ def test_an_error_without_a_text_is_told() -> None:
     assert child.told(ValueError()) == "ValueError"
     assert child.told(Mute()).endswith("Mute: <the exception has no text>")
     assert len(child.told(ValueError("x" * 10_000))) == 2000
+
+
+def ended(folder: Path, code: str) -> tuple[str, str]:
+    """The outcome of a run of `main` in this code, and what it printed."""
+    (folder / "flows.py").write_text(code)
+    spec: dict[str, Any] = {"entrypoint": "flows.py:main", "command": None, "path": str(folder), "parameters": {}}
+    (folder / "spec").write_bytes(marshal.dumps(spec))
+    done = subprocess.run(
+        [sys.executable, "-P", str(CHILD), "run", str(folder)],
+        input=b"!",
+        capture_output=True,
+        check=False,
+        env={"PYTHONPATH": str(CHILD.parents[1])},
+    )
+    return (folder / "outcome").read_text(), (done.stdout + done.stderr).decode()
+
+
+@pytest.mark.parametrize("word", ["def", "async def"])
+def test_a_flow_that_calling_would_not_run_has_failed(tmp_path: Path, word: str) -> None:
+    outcome, printed = ended(tmp_path, f"{word} main():\n    print('called')\n    yield 1\n")
+    assert outcome.startswith("FAILED\n\nThe flow 'main' cannot be called: it is a generator function")
+    assert "Traceback" not in printed
+
+
+def test_a_file_that_submits_at_its_top_level_does_not_do_it_again_in_its_run(tmp_path: Path, redis_url: str) -> None:
+    client = f"from dispatcher import Client\nclient = Client({redis_url!r})\n"
+    outcome, printed = ended(tmp_path, f"{client}def main(): pass\nclient.submit(main)\n")
+    assert outcome.startswith("FAILED\n\nflows.py is being loaded to find its flow, and submits at the same time")
+    assert outcome.endswith("put that under `if __name__ == '__main__':`.")
+    assert "Traceback" not in printed
+    with Client(redis_url) as connected:
+        assert connected.runs() == []
+
+
+def test_a_flow_submits_when_it_is_called(tmp_path: Path, redis_url: str) -> None:
+    client = f"from dispatcher import Client\nclient = Client({redis_url!r})\n"
+    outcome, _ = ended(tmp_path, f"{client}def main(): return client.submit(['true']).state_name\n")
+    assert outcome.startswith('COMPLETED\n"Scheduled"')
+
+
+def test_a_mistake_in_a_mark_is_told_without_a_traceback(tmp_path: Path) -> None:
+    outcome, printed = ended(tmp_path, "from dispatcher import flow\n@flow(retries=-1)\ndef main(): pass\n")
+    assert outcome == f"FAILED\n\n{printed.strip()}"
+    assert printed.startswith("retries of @flow is -1")

@@ -295,9 +295,13 @@ def test_what_a_flow_says_of_itself(tmp_path: Path) -> None:
         ("flows.py:main", "def main(:", "importing it failed: SyntaxError"),
         (
             "flows.py:main",
-            "from dispatcher import flow\n@flow(name='a b')\ndef main(): pass",
-            "Flow name 'a b' is not valid: it must start",
+            "from dispatcher import flow\n@flow(name='a/b')\ndef main(): pass",
+            "Flow name 'a/b' is not valid: it must start",
         ),
+        ("flows.py:main", "def main(): yield", "it is a generator function"),
+        ("flows.py:main", "async def main(): yield", "it is a generator function"),
+        ("flows.py:main", "import functools\ndef a(n): yield\nmain = functools.partial(a, 1)", "it is a generator"),
+        ("flows.py:main", "class A:\n    def __call__(self): yield\nmain = A()", "it is a generator function"),
         ("nothing.py:main", "", "there is no file"),
         ("nothing:main", "", "there is no module 'nothing'"),
     ],
@@ -306,3 +310,15 @@ def test_what_cannot_be_a_flow_is_told(tmp_path: Path, entrypoint: str, code: st
     found = inspected(tmp_path, entrypoint, code)
     assert not found["ok"]
     assert error in found["error"]
+
+
+@pytest.mark.parametrize(
+    ("call", "does"), [("submit(main)", "submits"), ("submit_many(main, [])", "submits"), ("deploy(main)", "deploys")]
+)
+def test_what_a_file_does_at_its_top_level_is_told_in_one_message(
+    tmp_path: Path, redis_url: str, call: str, does: str
+) -> None:
+    code = f"from dispatcher import Client\ndef main(): pass\nClient({redis_url!r}).{call}\n"
+    found = inspected(tmp_path, "flows.py:main", code)
+    assert (found["ok"], found["is_sure"]) == (False, True)
+    assert found["error"].startswith(f"flows.py is being loaded to find its flow, and {does} at the same time")

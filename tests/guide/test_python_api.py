@@ -70,6 +70,10 @@ def double(n: int) -> int:
     return 2 * n
 
 
+def count(n: int) -> Iterator[int]:
+    yield n
+
+
 # Submitting ---------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +156,7 @@ def test_a_function_that_nobody_else_finds_is_refused(client: Client) -> None:
         (inner, "made inside"),
         (lambda: None, "no name"),
         (partial(double, 1), "no name of its own"),
+        (count, "it is a generator function"),
         (Thing().method, "made inside"),
         (Path(".").exists, "a method of one instance"),
     ):

@@ -124,7 +124,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dispatcher.binding": ("dispatcher.ops.broker_facts",),
     "dispatcher.nouns": ("dispatcher.binding", "dispatcher.call", "dispatcher.models*", "dispatcher.ops*"),
     "dispatcher.verbs": (
-        *("dispatcher.address", "dispatcher.binding", "dispatcher.nouns", "dispatcher.requests"),
+        *("dispatcher.address", "dispatcher.binding", "dispatcher.current", "dispatcher.nouns", "dispatcher.requests"),
         *("dispatcher.submitting", "dispatcher.errors", "dispatcher.states", "dispatcher.ops*"),
     ),
     "dispatcher.client": (*BASE, "dispatcher.call", "dispatcher.urls", "dispatcher.verbs"),

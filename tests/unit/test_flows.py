@@ -43,6 +43,14 @@ def test_what_it_says_is_kept() -> None:
     assert facts_of(load) == ("nightly-load", 2, 60.0, 90.0)
 
 
+@pytest.mark.parametrize("name", ["My Flow", "My_Flow", " My\tFlow ", "_My_Flow_", "My-Flow"])
+def test_blanks_and_underscores_of_a_name_become_dashes(name: str) -> None:
+    @flow(name=name)
+    def load() -> None: ...
+
+    assert facts_of(load)[0] == "My-Flow"
+
+
 def test_nothing_retried_is_something_said() -> None:
     @flow(retries=0, retry_delay=0)
     def load() -> None: ...
@@ -53,7 +61,8 @@ def test_nothing_retried_is_something_said() -> None:
 @pytest.mark.parametrize(
     ("said", "error", "message"),
     [
-        ({"name": "a b"}, BadName, "Flow name 'a b' is not valid"),
+        ({"name": " _ "}, BadName, "Flow name '' is not valid"),
+        ({"name": "My flow!"}, BadName, "Flow name 'My-flow!' is not valid"),
         ({"name": ""}, BadName, "Flow name '' is not valid"),
         ({"name": "a/b"}, BadName, "'a/b'"),
         ({"name": 5}, BadValue, "name of @flow is 5"),
