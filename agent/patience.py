@@ -63,6 +63,9 @@ class Patience:
                     _log.warning("%s Trying again until it is accepted.", error)
                 was_refused = True
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+            except DispatcherError:  # a refusal of the operation's own is an answer
+                self.answered()
+                raise
             else:
                 self.answered()
                 return reply
