@@ -67,13 +67,14 @@ def faults(schema: Any, value: Any, *, root: Mapping[str, Any], path: str, check
         yield from told(error, path)
 
 
-def dialect_faults(schema: Any, path: str) -> Iterator[str]:
-    """What is wrong with the schema itself by Draft 2020-12. Only in `bounded`."""
+def dialect_faults(schema: Any, path: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with the schema itself by Draft 2020-12, each with its place. Only in `bounded`."""
     from jsonschema import Draft202012Validator
     from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]  # the drafts, as files
 
     for error in Draft202012Validator(Draft202012Validator.META_SCHEMA, registry=REGISTRY).iter_errors(schema):
-        yield from told(error, path)
+        for words in told(error, path):
+            yield tuple(error.absolute_path), words
 
 
 def told(error: ValidationError, path: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ Asked where a template is written, so that later checks of values against it can
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from urllib.parse import unquote
@@ -30,26 +30,61 @@ _REFUSED = {
 Steps = tuple[str | int, ...]
 
 
-def faults(schema: Any, path: str) -> list[str]:
-    """What is wrong with the schema itself, in words with their paths; empty when nothing is."""
+def judged(schema: Any, path: str) -> tuple[list[str], set[Steps]]:
+    """What is wrong with the schema itself, in words with their paths, empty when nothing is; and its sound parts.
+
+    A part is sound when neither it nor anything it holds or refers to is at fault, so values can be judged by it.
+    """
     if not isinstance(schema, Mapping):
-        return [f"{path}: a JSON schema is an object, not {kind(schema)}"]
-    broken = schemas.json_faults(schema, path)
-    return broken or json_schema.bounded(_faults(schema, path))
-
-
-def _faults(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+        return [f"{path}: a JSON schema is an object, not {kind(schema)}"], set()
+    if broken := schemas.json_faults(schema, path):
+        return broken, set()
     parts: dict[Steps, Any] = {}
+    faulty: list[Steps] = []
+
+    def told() -> Iterator[str]:
+        for steps, words in _faults(schema, path, parts):
+            faulty.append(steps)
+            yield words
+
+    found = json_schema.bounded(told())
+    # Else there were more than are told, or the search broke off, and not every place at fault is known.
+    is_whole = len(found) == len(faulty) <= json_schema.MOST_FAULTS and len(parts) <= MOST_PARTS
+    return found, parts.keys() - _leading_to(faulty, parts) if is_whole else set()
+
+
+def _faults(schema: Mapping[str, Any], path: str, parts: dict[Steps, Any]) -> Iterator[tuple[Steps, str]]:
+    """Each fault with its place; fills `parts`."""
     for steps, part in _parts(schema, ()):
         parts[steps] = part
         if len(parts) > MOST_PARTS:
-            yield f"{path}: a schema of more than {MOST_PARTS} parts is too large"
+            yield (), f"{path}: a schema of more than {MOST_PARTS} parts is too large"
             return
     for steps, part in parts.items():
         if isinstance(part, Mapping):
-            yield from _keyword_faults(part, at(path, *steps), is_root=not steps)
+            for words in _keyword_faults(part, at(path, *steps), is_root=not steps):
+                yield steps, words
     yield from _reference_faults(parts, path)
     yield from json_schema.dialect_faults(schema, path)
+
+
+def _leading_to(faulty: Iterable[Steps], parts: Mapping[Steps, Any]) -> set[Steps]:
+    """The parts at fault, and all that hold one or refer to one."""
+    places = {_pointer(steps): steps for steps in parts}
+    users: dict[Steps, set[Steps]] = {}
+    for steps, part in parts.items():
+        around = next((steps[:end] for end in range(len(steps) - 1, -1, -1) if steps[:end] in parts), None)
+        if around is not None:
+            users.setdefault(steps, set()).add(around)
+        if isinstance(part, Mapping) and (to := places.get(_target(part))) is not None:
+            users.setdefault(to, set()).add(steps)
+    found: set[Steps] = set()
+    left = [next(steps[:end] for end in range(len(steps), -1, -1) if steps[:end] in parts) for steps in faulty]
+    while left:
+        if (steps := left.pop()) not in found:
+            found.add(steps)
+            left += users.get(steps, ())
+    return found
 
 
 def _parts(schema: Any, steps: Steps) -> Iterator[tuple[Steps, Any]]:
@@ -84,7 +119,7 @@ def _keyword_faults(part: Mapping[str, Any], here: str, *, is_root: bool) -> Ite
             yield worded(here, f"the pattern {pattern!r} cannot be used: {why}")
 
 
-def _reference_faults(parts: Mapping[Steps, Any], path: str) -> Iterator[str]:
+def _reference_faults(parts: Mapping[Steps, Any], path: str) -> Iterator[tuple[Steps, str]]:
     places = {_pointer(steps): steps for steps in parts}
     judged_next: dict[Steps, set[Steps]] = {}
     for steps, part in parts.items():
@@ -94,16 +129,23 @@ def _reference_faults(parts: Mapping[Steps, Any], path: str) -> Iterator[str]:
             continue
         here = at(path, *steps)
         if not target.startswith("#"):
-            yield worded(here, f"$ref {target!r} leads outside the document: nothing is fetched, put it under '$defs'")
-        elif unquote(target.removeprefix("#")) not in places:
-            yield worded(here, f"$ref {target!r} leads to no schema in this document")
+            advice = "nothing is fetched, put it under '$defs'"
+            yield steps, worded(here, f"$ref {target!r} leads outside the document: {advice}")
+        elif _target(part) not in places:
+            yield steps, worded(here, f"$ref {target!r} leads to no schema in this document")
         else:
-            following.add(places[unquote(target.removeprefix("#"))])
+            following.add(places[_target(part)])
     try:
         TopologicalSorter(judged_next).prepare()
     except CycleError as error:
-        around = [at(path, *steps) for steps in error.args[1]]
-        yield worded(around[0], "$ref leads back to itself without end")
+        first = error.args[1][0]
+        yield first, worded(at(path, *first), "$ref leads back to itself without end")
+
+
+def _target(part: Mapping[str, Any]) -> str:
+    """Where the part's `$ref` leads in its document; `-` when nowhere."""
+    target = part.get("$ref")
+    return unquote(target.removeprefix("#")) if isinstance(target, str) and target.startswith("#") else "-"
 
 
 def _of_same_value(steps: Steps, part: Any) -> Iterator[Steps]:

@@ -163,34 +163,36 @@ def _faults(template: Any) -> Iterator[str]:
     variables, job = (template.get(name) for name in reversed(PARTS))
     if isinstance(variables, dict):
         yield from _variable_faults(variables)
-    if isinstance(variables, dict) and isinstance(variables.get("properties", {}), dict):
-        yield from _placeholder_faults(job, PARTS[0], _known(template))
+    is_known = isinstance(variables, dict) and isinstance(variables.get("properties", {}), dict)
+    yield from _placeholder_faults(job, PARTS[0], _known(template) if is_known else None)
 
 
 def _variable_faults(variables: Mapping[str, Any]) -> Iterator[str]:
-    found = schema_guard.faults(variables, PARTS[1])
+    found, sound = schema_guard.judged(variables, PARTS[1])
     yield from found
     if variables.get("type", "object") != "object":
         yield f"variables.type: it must be 'object', not {variables['type']!r}"
     for word in variables:
         if word not in _WORDS and nearest(word, _WORDS):
             yield worded(PARTS[1], unknown(word, _WORDS))
-    if found:
+    known, required = variables.get("properties", {}), variables.get("required")
+    if not isinstance(known, dict):
         return
-    known = variables.get("properties") or {}
-    for name in variables.get("required") or ():
-        if name not in known:
+    for name in required if isinstance(required, list | tuple) else ():
+        if isinstance(name, str) and name not in known:
             yield worded(at(PARTS[1], "required"), f"{name!r} is not declared{nearest(name, known)}")
+    root = {word: rule for word, rule in variables.items() if word not in ("$id", "$schema")}  # they may be at fault
     for name, rule in known.items():
-        if isinstance(rule, dict) and "default" in rule:
+        if ("properties", name) in sound and isinstance(rule, dict) and "default" in rule:
             path = at(PARTS[1], "properties", name, "default")
-            yield from schemas.value_faults(rule, rule["default"], root=variables, path=path, checks_formats=True)
+            yield from schemas.value_faults(rule, rule["default"], root=root, path=path, checks_formats=True)
 
 
-def _placeholder_faults(part: Any, path: str, known: Mapping[str, Any]) -> Iterator[str]:
+def _placeholder_faults(part: Any, path: str, known: Mapping[str, Any] | None) -> Iterator[str]:
+    """`known` None: which names are declared cannot be told."""
     if isinstance(part, str):
         for kind, name in placeholders(part):
-            if kind == "name" and name not in known:
+            if kind == "name" and known is not None and name not in known:
                 yield worded(path, f"{{{{ {name} }}}} is not declared in variables{nearest(name, known)}")
         if is_malformed(part):
             yield worded(

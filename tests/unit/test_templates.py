@@ -116,6 +116,43 @@ def test_every_fault_is_told_at_once() -> None:
         assert fault in told
 
 
+def test_a_broken_schema_hides_no_other_fault() -> None:
+    bad = {
+        "job_configuration": {"a": "{{ nope }}"},
+        "variables": {
+            "$defs": {"Fine": {"type": "integer"}, "Broken": {"type": "strin"}},
+            "properties": {
+                "command": {"type": "string", "default": 3},
+                "y": {"type": "wrong", "default": 1},
+                "count": {"$ref": "#/$defs/Fine", "default": "x"},
+                "through": {"items": {"$ref": "#/$defs/Broken"}, "default": [5]},
+                "lost": {"$ref": "#/$defs/Lost", "default": 4},
+            },
+            "required": ["comand"],
+        },
+    }
+    told = refusal(bad)
+    for fault in (
+        "job_configuration.a: {{ nope }} is not declared",
+        "variables.properties.y.type: 'wrong' is not one of",
+        "variables.properties.command.default: 3 is not of type 'string'",
+        "variables.properties.count.default: 'x' is not of type 'integer'",
+        "$ref '#/$defs/Lost' leads to no schema",
+        "variables.required: 'comand' is not declared (did you mean 'command'?)",
+    ):
+        assert fault in told
+    for name in ("y", "through", "lost"):  # by what cannot be relied on nothing is judged
+        assert f"{name}.default" not in told
+
+
+def test_without_variables_what_can_be_told_is_told() -> None:
+    told = refusal({"job_configuration": {"a": "{{ a b }}", "{{ c }}": 1, "d": "{{ d }}"}})
+    assert "'variables' is missing" in told
+    assert "job_configuration.a: '{{' begins no placeholder" in told
+    assert "the key '{{ c }}' cannot hold a placeholder" in told
+    assert "not declared" not in told
+
+
 def test_a_variable_that_is_used_nowhere_is_a_warning() -> None:
     of = template({"a": ["x {{ used }}"], "env": {"A": "1"}}, used={}, lost={}, env={"type": "object"})
     assert templates.checked(of)
