@@ -20,6 +20,7 @@ from cli.context import connected, output_option
 if TYPE_CHECKING:
     from cli.deployment_plan import Draft, Plan
     from dispatcher import Client
+    from dispatcher.models import Stored
 
 DEFAULT_FILE = "deployment.yaml"
 NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff against nothing
@@ -169,38 +170,45 @@ def _stored(client: Client, plan: Plan) -> Told:
         submission.tell_made(wanted.pool)
     if saved.made_queue:
         click.echo(f"Work queue {wanted.queue!r} was made in work pool {wanted.pool!r}.", err=True)
-    facts = {"moved_runs": saved.moved, "taken_back_runs": saved.taken_back, "scheduled_runs": saved.scheduled}
-    lines = []
-    if saved.moved:
-        lines.append(f"{schedule_tables.plural(saved.moved, 'waiting run')} moved to {wanted.pool}/{wanted.queue}.")
-    if saved.taken_back:
-        runs = schedule_tables.plural(saved.taken_back, "waiting run")
-        lines.append(f"{runs} taken back: the schedule that made them changed.")
-    return done, facts, lines
+    return done, _facts(stored), _words(stored, is_done=True)
 
 
 def _foretold(client: Client, plan: Plan) -> Told:
     """What storing it would do; changes nothing."""
-    from dispatcher.errors import PoolNotFound
-    from dispatcher.models import DEFAULT_QUEUE
-    from dispatcher.ops import moves, pools
+    from dispatcher.ops import forecasts
 
-    wanted, before = plan.deployment, plan.before
+    wanted, stored = plan.deployment, client.run(forecasts.stored(plan.before, plan.deployment))
     lines = []
-    try:
-        queues = [queue.name for queue in client.run(pools.read(wanted.pool)).queues]
-    except PoolNotFound:
-        queues = [DEFAULT_QUEUE]
+    if stored.made_pool:
         lines.append(f"Work pool {wanted.pool!r} would be made, of type agent.")
-    if wanted.queue not in queues:
+    if stored.saved.made_queue:
         lines.append(f"Work queue {wanted.queue!r} would be made in work pool {wanted.pool!r}.")
-    count = 0
-    if before is not None and (before.pool, before.queue) != (wanted.pool, wanted.queue):
-        queue = before.queue if before.pool == wanted.pool else ""
-        count = len(client.run(moves.waiting(before.pool, before.name, queue=queue)))
-    if count:
-        lines.append(f"{schedule_tables.plural(count, 'waiting run')} would move to {wanted.pool}/{wanted.queue}.")
-    return plan, {}, lines
+    return plan, _facts(stored), lines + _words(stored, is_done=False)
+
+
+def _facts(stored: Stored) -> dict[str, Any]:
+    saved = stored.saved
+    return {
+        "made_pool": stored.made_pool,
+        "made_queue": saved.made_queue,
+        "moved_runs": saved.moved,
+        "taken_back_runs": saved.taken_back,
+        "scheduled_runs": saved.scheduled,
+    }
+
+
+def _words(stored: Stored, *, is_done: bool) -> list[str]:
+    """What becomes of the runs that wait."""
+    wanted, saved = stored.deployment, stored.saved
+    lines = []
+    if saved.moved:
+        runs, moved = schedule_tables.plural(saved.moved, "waiting run"), "moved" if is_done else "would move"
+        lines.append(f"{runs} {moved} to {wanted.pool}/{wanted.queue}.")
+    if saved.taken_back:
+        runs, would = schedule_tables.plural(saved.taken_back, "waiting run"), "" if is_done else " would be"
+        anew = f"; {saved.scheduled}{would} made anew for the changed deployment" if saved.scheduled else ""
+        lines.append(f"{runs} of its schedules{would} taken back{anew}.")
+    return lines
 
 
 def _schedules(plan: Plan) -> list[schedule_tables.Shown]:

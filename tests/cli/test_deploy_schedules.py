@@ -91,7 +91,7 @@ def test_one_that_changed_takes_back_its_runs_and_the_other_goes_on(project: Pro
     said = project.done("deploy").stdout
     assert '  - schedule: {"id": "' in said
     assert '"cron": "0 5 * * *", "timezone": "Europe/Berlin"}' in said
-    assert "4 waiting runs taken back: the schedule that made them changed." in said
+    assert "4 waiting runs of its schedules taken back; 4 made anew for the changed deployment." in said
     nightly, often = project.json("deployment", "inspect", "nightly")["schedules"]
     assert often["id"] == first["schedules"][1]["id"]
     assert {schedule for schedule, _ in due(project)} == {nightly["id"], often["id"]}
@@ -165,8 +165,27 @@ def test_a_dry_run_says_what_would_be_and_changes_nothing(project: Project, serv
     with unchanged(server_connection):
         said = project.done("deploy", "--dry-run").stdout
         [document] = project.json("deploy", "--dry-run")
+    assert (document["moved_runs"], document["taken_back_runs"], document["made_pool"]) == (8, 0, False)
     assert "8 waiting runs would move to default-agent-pool/default." in said
     assert document["changes"] == {"work_queue_name": {"before": "high", "after": "default"}}
+
+
+def test_a_dry_run_counts_as_the_real_one(project: Project) -> None:
+    """A parameter changes with the queue: what the schedules made is made anew, only other runs move."""
+    project.write("deployment.yaml", TWO)
+    project.done("deploy")
+    project.done("deployment", "run", "nightly", "--start-in", "1h")
+    again = ("deploy", "-q", "high", "--param", "day=monday")
+    said = project.done(*again, "--dry-run").stdout
+    assert "1 waiting run would move to default-agent-pool/high." in said
+    assert (
+        "8 waiting runs of its schedules would be taken back; 8 would be made anew for the changed deployment" in said
+    )
+    [foretold] = project.json(*again, "--dry-run")
+    [real] = project.json(*again)
+    assert foretold.keys() == real.keys()
+    counts = ("made_pool", "made_queue", "moved_runs", "taken_back_runs", "scheduled_runs")
+    assert [foretold[name] for name in counts] == [real[name] for name in counts] == [False, True, 1, 8, 8]
 
 
 @pytest.mark.parametrize(
