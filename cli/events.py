@@ -30,6 +30,7 @@ else:
 LOOK_S = 5.0
 PAGE = 1000
 LINES = 10
+NAMED_AT_ONCE = 100
 NUMBERS = {"epoch", "priority", "limit"}
 
 
@@ -61,10 +62,12 @@ class SinceType(Base):
 
 
 class Entry(NamedTuple):
-    """An event and its pool."""
+    """An event and its pool; of a run that is still kept, its name and its deployment's."""
 
     pool: str
     event: Event
+    run_name: str = ""
+    deployment: str = ""
 
 
 @click.group()
@@ -92,8 +95,8 @@ def events() -> None:
 def tail(pool: str | None, since: Since | None, lines: int | None, follow: bool, output: str) -> None:
     """Show the latest events, then each new one until Ctrl-C.
 
-    With JSON output each event is a line of its own; with --no-follow too, they are one array. About 20,000 events of
-    each pool are kept.
+    A run is named while it is kept. With JSON output each event is a line of its own; with --no-follow too, they are
+    one array. About 20,000 events of each pool are kept.
 
     \b
     Example:
@@ -104,12 +107,12 @@ def tail(pool: str | None, since: Since | None, lines: int | None, follow: bool,
         tailing = Tail(client, pool)
         found = tailing.latest(since, lines)
         if not follow and output == "json":
-            render.document([_document(entry) for entry in found])
+            render.document([_document(entry) for entry in tailing.named(found)])
             return
-        _show(found, output)
+        _show(tailing.named(found), output)
         if follow:
             for page in tailing.news():
-                _show(page, output)
+                _show(tailing.named(page), output)
 
 
 class Tail:
@@ -147,6 +150,22 @@ class Tail:
         while page := self._client.run(views.events(pool, after=after, most=PAGE)):
             yield from page
             after = page[-1].id
+
+    def named(self, entries: list[Entry]) -> list[Entry]:
+        """The entries with the names of their runs. A run that is gone, or went to another pool, stays an id."""
+        from dispatcher.ops import runs
+
+        names: dict[str, tuple[str, str]] = {}
+        for pool in {entry.pool for entry in entries}:
+            ids = list({entry.event.fields.get("run", ""): None for entry in entries if entry.pool == pool})
+            ids = [run for run in ids if run]
+            for start in range(0, len(ids), NAMED_AT_ONCE):
+                try:
+                    found = self._client.run(runs.read_many(pool, ids[start : start + NAMED_AT_ONCE], is_whole=False))
+                except PoolNotFound:  # deleted meanwhile
+                    break
+                names |= {run.id: (run.name, run.deployment) for run in found}
+        return [Entry(one.pool, one.event, *names.get(one.event.fields.get("run", ""), ())) for one in entries]
 
     def news(self) -> Iterator[list[Entry]]:
         """What comes, as it comes; never ends. Raises `PoolNotFound` when the only pool is deleted."""
@@ -198,14 +217,14 @@ def _show(entries: list[Entry], output: str) -> None:
 
 def _line(entry: Entry) -> str:
     at = datetime.fromtimestamp(entry.event.at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
-    return f"{at}  {entry.pool}  {entry.event.event:<13}  {render.clean(_words(entry.event))}".rstrip()
+    return f"{at}  {entry.pool}  {entry.event.event:<13}  {render.clean(_words(entry))}".rstrip()
 
 
-def _words(event: Event) -> str:
-    of = event.fields
+def _words(entry: Entry) -> str:
+    of = entry.event.fields
     if "run" not in of:
         return " ".join(f"{name}={value}" for name, value in of.items())
-    words = [of["run"], of.get("state", "")]
+    words = [of["run"], entry.run_name, f"of {entry.deployment}" if entry.deployment else "", of.get("state", "")]
     words += [f"in {of['queue']}"] if of.get("queue") else []
     words += [f"by {of['consumer']}"] if of.get("consumer") else []
     words += [f"epoch {of['epoch']}"] if of.get("epoch", "0") != "0" else []
@@ -227,4 +246,6 @@ def _document(entry: Entry) -> dict[str, Any]:
             found[name.removesuffix("_ms") + "_seconds"] = int(value) / 1000
         else:
             found[name] = (int(value) if value else None) if name in NUMBERS else value
+    if entry.run_name:
+        found |= {"run_name": entry.run_name, "deployment": entry.deployment or None}
     return found

@@ -106,8 +106,22 @@ def test_a_run_is_told_by_its_id_and_state(project: Project, client: Client, sub
     ]
     consumer = found[1]["consumer"]
     shown = project.done(*ALL, "-n", "99").stdout
-    assert f"submitted      {run} SCHEDULED in default\n" in shown
-    assert f"claimed        {run} PENDING in default by {consumer} epoch 1\n" in shown
+    assert f"submitted      {run} quick-fox SCHEDULED in default\n" in shown
+    assert f"claimed        {run} quick-fox PENDING in default by {consumer} epoch 1\n" in shown
+    assert {(event["run_name"], event["deployment"]) for event in found} == {("quick-fox", None)}
+    project.done("flow-run", "delete", run, "--yes")
+    assert f"submitted      {run} SCHEDULED in default\n" in project.done(*ALL, "-n", "99").stdout, (
+        "nobody knows its name"
+    )
+
+
+def test_a_run_is_told_with_its_deployment(project: Project) -> None:
+    project.write("etl.py", "def load(): return 1\n")
+    project.done("deploy", "etl.py:load", "-n", "nightly")
+    run = project.json("deployment", "run", "nightly", "--name", "early-bird")["id"]
+    [event] = [event for event in project.json(*ALL, "-n", "99") if event.get("run") == run]
+    assert (event["run_name"], event["deployment"]) == ("early-bird", "load/nightly")
+    assert f"submitted      {run} early-bird of load/nightly SCHEDULED" in project.done(*ALL, "-n", "99").stdout
 
 
 @pytest.mark.usefixtures("history")
