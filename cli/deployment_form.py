@@ -9,10 +9,22 @@ because pydantic costs 100 ms.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from textwrap import shorten
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from dispatcher import pool_types, schedules
 from dispatcher.durations import duration_of
@@ -32,6 +44,7 @@ def _seconds(value: Any, info: ValidationInfo) -> Any:
 
 # A number of seconds, or a text such as 15m, 1h30m, PT15M.
 Length = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
+KINDS = ("cron", "interval", "rrule")  # a schedule says its times in one of these ways
 
 
 class _Part(BaseModel):
@@ -80,17 +93,52 @@ class ScheduleEntry(_Part):
         """Whether the file itself says if it is paused."""
         return "active" in self.model_fields_set
 
-    @model_validator(mode="after")
-    def _fires(self) -> Self:
-        said = [kind for kind in ("cron", "interval", "rrule") if getattr(self, kind) is not None]
-        if len(said) != 1:
-            found = " and ".join(said) or "none of them"
-            raise ValueError(f"a schedule has exactly one of cron, interval and rrule, found {found}")
+    @model_validator(mode="wrap")
+    @classmethod
+    def _tells_every_fault(cls, data: Any, form: ModelWrapValidatorHandler[Self]) -> Self:
+        """What has the wrong type hides nothing that is wrong with the rest."""
         try:
-            schedules.checked(self.schedule)
-        except BadRequest as error:
-            raise ValueError(str(error)) from None
-        return self
+            entry = form(data)
+        except ValidationError as error:
+            wrong = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+            if not isinstance(data, dict) or not wrong:
+                raise
+            entry = form({key: value for key, value in data.items() if key not in wrong})
+            if found := entry._faults(wrong):
+                raise _both(error, "; ".join(found)) from None
+            raise
+        if len(entry._kinds) == 1:
+            try:
+                schedules.checked(entry.schedule)
+            except BadRequest as error:
+                raise ValueError(str(error)) from None
+        elif found := entry._faults(set()):
+            raise ValueError("; ".join(found))
+        return entry
+
+    @property
+    def _kinds(self) -> list[str]:
+        return [kind for kind in KINDS if getattr(self, kind) is not None]
+
+    def _faults(self, wrong: set[str]) -> list[str]:
+        """Of what was said besides `wrong`, which is told already."""
+        said, schedule, found = self._kinds, self.schedule, []
+        if len(said) != 1:
+            schedule = replace(schedule, cron=None, interval_s=60.0, rrule=None)  # in place of the times that are not
+            if len(said) > 1 or not wrong.intersection(KINDS):
+                told = " and ".join(said) or "none of them"
+                found = [f"a schedule has exactly one of cron, interval and rrule, found {told}"]
+        return found + schedules.faults(schedule)
+
+
+def _both(error: ValidationError, words: str) -> ValidationError:
+    """What pydantic found, and one fault of ours."""
+    lines = [
+        InitErrorDetails(type=one["type"], loc=one["loc"], input=one["input"], ctx=one.get("ctx", {}))
+        for one in error.errors(include_url=False)
+    ]
+    ours = InitErrorDetails(type="value_error", input=None, ctx={"error": ValueError(words)})
+    return ValidationError.from_exception_data(error.title, [*lines, ours])
 
 
 class Entry(_Part):

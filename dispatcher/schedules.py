@@ -47,23 +47,27 @@ class Plan:
 
 
 def checked(schedule: Schedule) -> Schedule:
-    """The schedule itself, unchanged. Raises `ScheduleInvalid`."""
+    """The schedule itself, unchanged. Raises `ScheduleInvalid` with every fault."""
+    if found := faults(schedule):
+        raise ScheduleInvalid(schedule=timings.named(schedule), detail="; ".join(found))
+    return schedule
+
+
+def faults(schedule: Schedule) -> list[str]:
+    """Everything that is wrong with the schedule, its times first; empty when nothing is."""
     from dispatcher.models.schedules import CATCHUPS, OVERLAPS
 
-    timings.check(schedule)
-    faults = []
+    found = timings.faults(schedule)
     if schedule.catchup not in CATCHUPS:
-        faults.append(f"catchup is one of {', '.join(CATCHUPS)}, not {schedule.catchup!r}")
+        found.append(f"catchup is one of {', '.join(CATCHUPS)}, not {schedule.catchup!r}")
     if schedule.overlap not in OVERLAPS:
-        faults.append(f"overlap is one of {', '.join(OVERLAPS)}, not {schedule.overlap!r}")
+        found.append(f"overlap is one of {', '.join(OVERLAPS)}, not {schedule.overlap!r}")
     if not (math.isfinite(schedule.jitter_s) and 0 <= schedule.jitter_s <= LONGEST_S):
-        faults.append(f"jitter_seconds is 0 to {LONGEST_S}, not {schedule.jitter_s:g}")
+        found.append(f"jitter_seconds is 0 to {LONGEST_S}, not {schedule.jitter_s:g}")
     expires_s = schedule.expires_s
     if expires_s is not None and not (math.isfinite(expires_s) and 0 < expires_s <= LONGEST_S):
-        faults.append(f"expires_seconds is more than 0, at most {LONGEST_S}, not {expires_s:g}")
-    if faults:
-        raise ScheduleInvalid(schedule=schedule.timing, detail="; ".join(faults))
-    return schedule
+        found.append(f"expires_seconds is more than 0, at most {LONGEST_S}, not {expires_s:g}")
+    return found
 
 
 def planned(schedule: Schedule, *, cursor_ms: int, now_ms: int, waiting_ms: Sequence[int]) -> Plan:

@@ -11,7 +11,7 @@ change are docs/schedules.md's; in short:
   happens twice fires the first time.
 - any other interval: elapsed time; clocks play no part.
 
-A new kind needs a line in `_times`, in `check`, and a rule for gap and fold.
+A new kind needs a line in `_times`, in `faults`, and a rule for gap and fold.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from dispatcher import recurrences, rrules, zones
-from dispatcher.errors import ScheduleInvalid
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -48,7 +47,7 @@ FIELDS = {
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT",
 }
-MACROS = {
+MACROS = {  # as Debian's cron has them
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
     "@midnight": "0 0 * * *",
@@ -107,80 +106,96 @@ def local_iso(schedule: Schedule, at_ms: int) -> str:
     return zones.local(of, at_ms).isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")
 
 
-def check(schedule: Schedule) -> None:
-    """Whether the times can be made and there is one. Raises `ScheduleInvalid`."""
-    said = [kind for kind in ("cron", "interval", "rrule") if _said(schedule, kind) is not None]
-    if len(said) != 1:
-        raise ScheduleInvalid(
-            schedule=" and ".join(f"{kind} {_said(schedule, kind)}" for kind in said),
-            detail=f"give exactly one of cron, interval and rrule, not {len(said)}",
-        )
-    try:
-        _check_zone(schedule)
-        if schedule.cron is not None:
-            _check_cron(schedule)
-        elif schedule.interval_s is not None:
-            _check_interval(schedule)
-            _wall(zones.zone(schedule.timezone), schedule.anchor)
-        else:
-            _check_recurrence(schedule)
-    except ValueError as error:
-        raise ScheduleInvalid(schedule=schedule.timing, detail=str(error)) from None
+def faults(schedule: Schedule) -> list[str]:
+    """Everything because of which the times cannot be made, or there is none; empty when they can."""
+    said = _kinds(schedule)
+    found = [] if len(said) == 1 else [f"give exactly one of cron, interval and rrule, not {len(said)}"]
+    if schedule.timezone not in zones.names():
+        near = zones.nearest(schedule.timezone)
+        meant = f" (did you mean {near!r}?)" if near else ""
+        found.append(f"the time zone {schedule.timezone!r} is not known{meant}; it is a name like 'Europe/Berlin'")
+        if schedule.rrule is not None and "TZID" in schedule.rrule.upper():
+            return found  # whether the rule fits follows from the zone
+        schedule = replace(schedule, timezone="UTC")
+    if len(said) == 1:
+        of = {"cron": _cron_faults, "interval": _interval_faults, "rrule": _recurrence_faults}[said[0]]
+        found += of(schedule)
+    return found
+
+
+def named(schedule: Schedule) -> str:
+    """The schedule in words, also one that says its times in no way or in several."""
+    said = _kinds(schedule)
+    return schedule.timing if len(said) == 1 else " and ".join(f"{kind} {_said(schedule, kind)}" for kind in said)
+
+
+def _kinds(schedule: Schedule) -> list[str]:
+    return [kind for kind in ("cron", "interval", "rrule") if _said(schedule, kind) is not None]
 
 
 def _said(schedule: Schedule, kind: str) -> object:
     return {"cron": schedule.cron, "interval": schedule.interval_s, "rrule": schedule.rrule}[kind]
 
 
-def _check_zone(schedule: Schedule) -> None:
-    if schedule.timezone not in zones.names():
-        near = zones.nearest(schedule.timezone)
-        meant = f" (did you mean {near!r}?)" if near else ""
-        raise ValueError(f"the time zone {schedule.timezone!r} is not known{meant}; it is a name like 'Europe/Berlin'")
-
-
-def _check_cron(schedule: Schedule) -> None:
+def _cron_faults(schedule: Schedule) -> Iterator[str]:
     from cronsim import CronSim, CronSimError
 
     text = schedule.cron or ""
     if schedule.anchor is not None:
-        raise ValueError("a cron has no anchor; an anchor is where an interval counts from and an rrule begins")
-    if text.strip().lower() in MACROS:
-        raise ValueError(f"write it as '{MACROS[text.strip().lower()]}'")
+        yield "a cron has no anchor; an anchor is where an interval counts from and an rrule begins"
+    if text in MACROS:
+        return
     fields = text.split()
-    if len(fields) != 5:
-        raise ValueError(f"a cron has 5 fields ({', '.join(FIELDS)}), this has {len(fields)}")
-    if len(text) > MOST_TEXT:
-        raise ValueError(f"it is longer than {MOST_TEXT} characters")
+    fault = None
+    if text.startswith("@"):
+        fault = f"of the names that stand for five fields, only these are known: {', '.join(MACROS)}"
+    elif len(fields) != len(FIELDS):
+        fault = f"a cron has {len(FIELDS)} fields ({', '.join(FIELDS)}), this has {len(fields)}"
+    elif len(text) > MOST_TEXT:
+        fault = f"it is longer than {MOST_TEXT} characters"
+    if fault is not None:
+        yield fault
+        return
+    is_valid = True
     for place, (name, allowed) in enumerate(FIELDS.items()):
-        alone = ["*"] * 5
+        alone = ["*"] * len(FIELDS)
         alone[place] = fields[place]
         try:
             CronSim(" ".join(alone), ANCHOR)
         except (CronSimError, ValueError):
-            raise ValueError(f"the {name} field {fields[place]!r} is not valid ({allowed})") from None
+            is_valid = False
+            yield f"the {name} field {fields[place]!r} is not valid ({allowed})"
     try:
-        next(CronSim(text, ANCHOR))
+        if is_valid:
+            next(CronSim(text, ANCHOR))
     except (CronSimError, StopIteration):
-        raise ValueError("it never fires: no month has such a day") from None
+        yield "it never fires: no month has such a day"
 
 
-def _check_interval(schedule: Schedule) -> None:
+def _interval_faults(schedule: Schedule) -> Iterator[str]:
     seconds = schedule.interval_s
     if seconds is None or not math.isfinite(seconds):
-        raise ValueError("an interval is a number of seconds")
-    if not SHORTEST_MS <= seconds * 1000 <= LONGEST_MS:
-        raise ValueError(f"an interval is 1 s to {LONGEST_MS // DAY_MS} days long, this is {seconds:g} s")
-    if abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
-        raise ValueError(f"an interval is a whole number of milliseconds, this is {seconds!r} s")
+        yield "an interval is a number of seconds"
+    elif not SHORTEST_MS <= seconds * 1000 <= LONGEST_MS:
+        yield f"an interval is 1 s to {LONGEST_MS // DAY_MS} days long, this is {seconds:g} s"
+    elif abs(seconds * 1000 - round(seconds * 1000)) > 1e-6:
+        yield f"an interval is a whole number of milliseconds, this is {seconds!r} s"
+    try:
+        _wall(zones.zone(schedule.timezone), schedule.anchor)
+    except ValueError as error:
+        yield str(error)
 
 
-def _check_recurrence(schedule: Schedule) -> None:
-    found = _recurrence(schedule.rrule or "", schedule.timezone, schedule.anchor)
+def _recurrence_faults(schedule: Schedule) -> Iterator[str]:
+    try:
+        found = _recurrence(schedule.rrule or "", schedule.timezone, schedule.anchor)
+    except ValueError as error:
+        yield str(error)
+        return
     beginning = datetime(zones.YEARS[0] - 1, 1, 1)
     for number, rule in enumerate(found.rules, 1):
         if next(recurrences.occurrences(replace(found, rules=(rule,), dates=()), beginning), None) is None:
-            raise ValueError("it never fires" if len(found.rules) == 1 else f"its {number}. RRULE never fires")
+            yield "it never fires" if len(found.rules) == 1 else f"its {number}. RRULE never fires"
 
 
 def _times(schedule: Schedule, after_ms: int) -> Iterator[int]:
@@ -188,8 +203,9 @@ def _times(schedule: Schedule, after_ms: int) -> Iterator[int]:
     if schedule.cron is not None:
         from cronsim import CronSim
 
-        minute, hour = schedule.cron.split()[:2]
-        local = CronSim(schedule.cron, zones.earliest(of, after_ms))
+        fields = MACROS.get(schedule.cron, schedule.cron)
+        minute, hour = fields.split()[:2]
+        local = CronSim(fields, zones.earliest(of, after_ms))
         if minute.startswith("*") or hour.startswith("*"):
             return zones.instants(of, local, gap="skip", fold="both")
         return zones.instants(of, local, gap="end", fold="first")

@@ -221,7 +221,7 @@ def test_an_anchor_needs_no_quotes(tmp_path: Path, written: str, kept: str) -> N
         ("{cron: '0 4 * * *', interval: 90}", "deployment.yaml:3: a schedule has exactly one of cron, interval and"),
         ("{cron: '0 25 * * *'}", "deployment.yaml:3: Schedule 'cron 0 25 * * * (UTC)' is not valid: the hour field"),
         ("{cron: '0 4 * *'}", "a cron has 5 fields"),
-        ("{cron: '@daily'}", "write it as '0 0 * * *'"),
+        ("{cron: '@reboot'}", "only these are known: @hourly, @daily, @midnight, @weekly"),
         ("{cron: 5}", "deployment.yaml:3: schedules.0.cron: text is wanted, found 5: put it in quotes"),
         ("{interval: 0}", "an interval is 1 s to"),
         ("{interval: soon}", "deployment.yaml:3: interval: 'soon' is not a duration"),
@@ -248,6 +248,35 @@ def test_schedules_that_are_refused(tmp_path: Path, text: str, message: str) -> 
 def test_every_schedule_with_a_fault_is_told(tmp_path: Path) -> None:
     told = refused(tmp_path, SCHEDULED.replace("{}", "{cron: x}\n  - {interval: 90}\n  - {interval: 5x}"))
     assert [line.split(": ")[0].strip() for line in told.splitlines()[1:]] == ["deployment.yaml:3", "deployment.yaml:5"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "{overlap: 5, catchup: sometimes, jitter_seconds: -1, timezone: Mars/X}",
+            ["schedules.0.overlap: text is wanted", "found none of them", "'sometimes'", "jitter_seconds", "'Mars/X'"],
+        ),
+        ("{cron: '0 4 * *', timezone: Europe/Berln}", ["this has 4", "did you mean 'Europe/Berlin'?"]),
+        ("{cron: 5, timezone: Mars/X}", ["schedules.0.cron: text is wanted", "'Mars/X'"]),
+        ("{interval: 90, cron: '* * * * *', timezone: Mars/X}", ["found cron and interval", "'Mars/X'"]),
+        (
+            "{interval: 1 year, timzone: UTC, catchup: some}",
+            ["'timzone' is not known here", "interval: ", "'some'"],
+        ),
+    ],
+)
+def test_every_fault_of_a_schedule_is_told(tmp_path: Path, text: str, said: list[str]) -> None:
+    with pytest.raises(BadValue) as caught:
+        read(tmp_path, SCHEDULED.format(text))
+    assert [words for words in said if words not in str(caught.value)] == [], caught.value
+    assert "60 s" not in str(caught.value)
+
+
+def test_a_wrong_type_alone_is_the_only_fault_told(tmp_path: Path) -> None:
+    with pytest.raises(BadValue) as caught:
+        read(tmp_path, SCHEDULED.format("{cron: 5}"))
+    assert str(caught.value).count("deployment.yaml:") == 1
 
 
 def test_no_schedules_and_none_said_are_different(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def shown(schedule: Schedule, after: str, most: int) -> list[str]:
             "a cron has 5 fields (minute, hour, day-of-month, month, day-of-week), this has 6",
         ),
         (Schedule(cron=""), "this has 0"),
-        (Schedule(cron="@daily"), "write it as '0 0 * * *'"),
+        (Schedule(cron="@reboot"), "only these are known: @hourly, @daily"),
+        (Schedule(cron="@Daily"), "only these are known: @hourly, @daily"),
         (Schedule(cron="0 0 31 2,4 *"), "it never fires"),
         (Schedule(cron="0 0 30 2 */2"), "it never fires"),
         (Schedule(cron="* * * * *", anchor="2026-01-01"), "a cron has no anchor"),
@@ -76,6 +77,25 @@ def test_refused(schedule: Schedule, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        (
+            Schedule(cron="61 25 * *", timezone="Europe/Berln", catchup="some", jitter_s=-1),
+            ["this has 4", "did you mean 'Europe/Berlin'?", "catchup is one of", "jitter_seconds is 0 to"],
+        ),
+        (Schedule(cron="61 25 * * *", anchor="2026-01-01"), ["no anchor", "the minute field '61'", "the hour field"]),
+        (Schedule(interval_s=0, anchor="noon", timezone="Mars/X"), ["1 s to 3650 days", "'noon'", "'Mars/X'"]),
+        (Schedule(rrule="FREQ=NEVER", timezone="Mars/X"), ["FREQ=NEVER is not known", "'Mars/X'"]),
+        (Schedule(timezone="Mars/X", overlap="queue"), ["not 0", "'Mars/X'", "overlap is one of"]),
+    ],
+)
+def test_every_fault_is_told_at_once(schedule: Schedule, said: list[str]) -> None:
+    with pytest.raises(ScheduleInvalid) as caught:
+        schedules.checked(schedule)
+    assert [words for words in said if words not in str(caught.value)] == [], caught.value
+
+
+@pytest.mark.parametrize(
     "schedule",
     [
         Schedule(cron="0 4 * * *", timezone=BERLIN),
@@ -95,6 +115,13 @@ def test_refused(schedule: Schedule, said: str) -> None:
 )
 def test_taken_as_it_is(schedule: Schedule) -> None:
     assert schedules.checked(schedule) is schedule
+
+
+@pytest.mark.parametrize(("name", "fields"), timings.MACROS.items())
+def test_a_name_in_place_of_the_fields(name: str, fields: str) -> None:
+    named = schedules.checked(Schedule(cron=name, timezone=BERLIN))
+    assert named.cron == name
+    assert shown(named, "2026-01-01T00:30Z", 3) == shown(Schedule(cron=fields, timezone=BERLIN), "2026-01-01T00:30Z", 3)
 
 
 def test_day_of_month_and_day_of_week_as_debian_has_them() -> None:
