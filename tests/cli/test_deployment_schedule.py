@@ -92,7 +92,9 @@ def test_preview_in_its_own_zone_and_in_utc(project: Project) -> None:
 
 
 def test_a_schedule_that_ends_has_no_more_times(project: Project) -> None:
-    made = project.json(*CREATE, "--rrule", "DTSTART:20200101T000000Z\nRRULE:FREQ=DAILY;COUNT=2")
+    """It may have had some when it was made, so deploying one is not refused."""
+    project.done("deploy", "etl.py:load", "-n", "nightly", "--rrule", "FREQ=DAILY;COUNT=2")
+    [made] = project.json("deployment", "schedule", "ls", "nightly")
     assert made["next_times"] == []
     assert "no more times" in project.done("deployment", "schedule", "preview", "nightly").stdout
     assert "no more times" in project.done("deployment", "schedule", "ls", "nightly").stdout
@@ -215,3 +217,37 @@ def test_an_id_that_is_ambiguous(project: Project, server_connection: redis.Redi
     with unchanged(server_connection):
         told = project.refused("deployment", "schedule", "pause", "nightly", first.id[0])
     assert f"is ambiguous: {first.id}, {second.id}" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--rrule", "FREQ=DAILY;COUNT=2"],
+            "It begins at 2020-01-01T00:00:00, because nothing else is said: give --anc",
+        ),
+        (["--rrule", "FREQ=DAILY;UNTIL=20210101"], "or another UNTIL."),
+        (["--rrule", "FREQ=DAILY;COUNT=2", "--anchor-date", "2021-01-01"], "at its anchor 2021-01-01: give a later"),
+        (["--rrule", "DTSTART:20210101T000000 RRULE:FREQ=DAILY;COUNT=2"], "It begins at its DTSTART"),
+    ],
+)
+def test_times_that_are_all_over_are_refused(
+    project: Project, server_connection: redis.Redis, words: list[str], said: str
+) -> None:
+    with unchanged(server_connection):
+        told = project.refused(*CREATE, *words)
+    assert "its last time has passed" in told
+    assert said in told
+
+
+def test_a_rule_that_begins_later(project: Project) -> None:
+    made = project.json(*CREATE, "--rrule", "FREQ=DAILY;COUNT=2", "--anchor-date", "2099-01-01")
+    times = project.json("deployment", "schedule", "preview", "nightly", made["id"])[0]["times"]
+    assert [at["utc"][:10] for at in times] == ["2099-01-01", "2099-01-02"]
+
+
+def test_a_cron_by_its_name_keeps_it(project: Project) -> None:
+    made = project.json(*CREATE, "--cron", "@daily", "--timezone", "Asia/Tokyo")
+    assert made["cron"] == "@daily"
+    (shown,) = project.json("deployment", "schedule", "preview", "nightly", "-n", "2")
+    assert [at["local"][10:] for at in shown["times"]] == ["T00:00:00+09:00"] * 2
