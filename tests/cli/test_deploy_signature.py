@@ -107,7 +107,7 @@ def test_a_value_that_does_not_fit_fails_the_run_in_plain_words(project: Project
     ("code", "message"),
     [
         ("def f(a, /): pass", "its parameter 'a' is positional-only; parameters are passed by name: drop the '/'"),
-        ("from dispatcher import flow\n@flow(name='a b')\ndef f(): ...", "Flow name 'a b' is not valid"),
+        ("from dispatcher import flow\n@flow(name='a/b')\ndef f(): ...", "Flow name 'a/b' is not valid"),
         ("from dispatcher import flow\n@flow(retries=-1)\ndef f(): ...", "retries of @flow is -1"),
     ],
 )
