@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.machine import PoolMachine
+from tests.model.scheduled import ScheduledMachine
 
 STEPS = 50
 SHARDS = 4  # so that parallel test workers share the examples
@@ -15,9 +16,11 @@ SHARDS = 4  # so that parallel test workers share the examples
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_scripts_keep_the_invariants(redis_url: str, shard: int, request: pytest.FixtureRequest) -> None:
+    """Half of the examples have schedules, little retention and moves between pools beside all the rest."""
+    machine = (PoolMachine, ScheduledMachine)[shard % 2]
     examples = -(-int(request.config.getoption("--model-examples")) // SHARDS)
     run_state_machine_as_test(
-        PoolMachine.on_server(redis_url),
+        machine.on_server(redis_url),
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,

@@ -18,6 +18,7 @@ import dispatcher.call
 import dispatcher.client
 from dispatcher.call import Script, script
 from tests.model.machine import PoolMachine
+from tests.model.scheduled import ScheduledMachine
 
 REFRESH_ONLY = "for queue in pairs(touched) do refresh(queue) end"
 
@@ -38,7 +39,7 @@ MUTATIONS = {
     "no timer is kept": ("lease_claim", "call('ZADD', TIMERS, int(moment), consumer)", "", "12"),
     "the run priority is ignored": ("run_submit", "run.priority * SPAN + due", "due", "5"),
     "a claim leaves the run in other lanes": (
-        "lease_claim", "if pool.filters then leave(place_key, queue, id) end", "", "F",
+        "lease_claim", "if pool.filters then leave(place_key, queue, id) end", "", "F 2",
     ),
     "held runs are not counted by filters": ("*", "place_key == slots_key and '' or queue", "queue", "F"),
     "a filter's limit is ignored": ("*", "queue_free(filter, '/' .. filter)", "queue_free(filter)", "5"),
@@ -46,6 +47,30 @@ MUTATIONS = {
         "queue_create", "filling = fill('0 ')", "call('HDEL', queue_key(queue), 'filling')", "F",
     ),
     "an event is forgotten": ("run_cancel", "run_event('cancelling'", "run_key('cancelling'", "13"),
+}  # fmt: skip
+# The same, found by the machine that has schedules, retention and moves.
+SCHEDULED_MUTATIONS = {
+    "an ended run is still one of its schedule": (
+        "*", "call('ZREM', schedule_key(run.deployment, run.schedule) .. ':runs', run.id) end\n  run_event",
+        "end\n run_event", "S",
+    ),
+    "held runs do not stand in the way": (
+        "*", "if is_earlier or (other and other.attempts > 0) then",
+        "if is_earlier and not HELD[other.state] then", "5",
+    ),
+    "late runs are taken back": ("deployment_save", "'(' .. int(now)", "'-inf'", "10 S"),
+    "a run that is there is made again": (
+        "schedule_admit", "':runs', nominal, nominal) > 0", "':runs', nominal, nominal) > 99", "S",
+    ),
+    "no pump in admit": ("schedule_admit", "settle(math.max(1, math.min(count, 4)))", REFRESH_ONLY, "W T"),
+    "one too many is kept": ("*", "- pool.keep_runs", "- pool.keep_runs - 1", "10"),
+    "what is old is kept": ("*", "tonumber(oldest[2]) > now - pool.keep_ms", "true", "10"),
+    "duties are handed out again at once": ("*", "call('ZADD', DUTIES, int(now + TAKEN_MS), duty)", "", "D"),
+    "who is slow forgets what left again": ("run_move", "if run and run.moves == tonumber(moves)", "if run", "5 10 M"),
+    "who is slow brings back what was refused": ("run_adopt", "if word == 'refused'", "if false", "M"),
+    "a run comes twice": ("run_adopt", "if here and tonumber(here) >= moves then return 'arrived' end", "", "M 2 5 10"),
+    "what is put back is no run of its schedule": ("run_return", "if found[1]", "if false", "S"),
+    "a requeued run stays where it was, too": ("run_requeue", "local is_retry = unplace(run)", "local is_retry", "2"),
 }  # fmt: skip
 
 
@@ -66,15 +91,16 @@ def broken(name: str, right: str, wrong: str) -> Callable[[str], Script]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("case", MUTATIONS)
+@pytest.mark.parametrize("case", [*MUTATIONS, *SCHEDULED_MUTATIONS])
 def test_a_broken_script_is_found(redis_url: str, monkeypatch: pytest.MonkeyPatch, case: str) -> None:
-    name, right, wrong, invariants = MUTATIONS[case]
+    name, right, wrong, invariants = (MUTATIONS | SCHEDULED_MUTATIONS)[case]
+    machine = PoolMachine if case in MUTATIONS else ScheduledMachine
     mutant = broken(name, right, wrong)
     monkeypatch.setattr(dispatcher.call, "script", mutant)
     monkeypatch.setattr(dispatcher.client, "script", mutant)
     with pytest.raises(AssertionError) as found:
         run_state_machine_as_test(
-            PoolMachine.on_server(redis_url),
+            machine.on_server(redis_url),
             settings=settings(
                 max_examples=500,
                 derandomize=True,  # what is found once is found always, until the machine or a script changes
