@@ -2,8 +2,8 @@
 
 What settings there are, and where their values come from, is in `dispatcher/settings.py`. A setting is named as its
 environment variable, `DISPATCHER_REDIS_URL`, or short, `redis_url`. These commands and those of `profile` are how a
-wrong setting is mended, so none but `view` needs settings that are right. The model of the settings is imported where
-it is needed, so that `--help` and most of `profile` stay quick.
+wrong setting is mended, so none needs settings that are right: `view` shows what is wrong with one in its row. The
+model of the settings is imported where it is needed, so that `--help` and most of `profile` stay quick.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import click
 
 from cli import render
 from cli.context import session
-from dispatcher.errors import BadRequest, NotFound
+from dispatcher.errors import BadRequest, BadValue, NotFound
 from dispatcher.profiles import PREFIX, Profiles, settings_file, variable
 
 
@@ -77,36 +77,42 @@ def view(show_defaults: bool, show_secrets: bool, output: str) -> None:
     """
     from dispatcher import settings
 
-    found = session().resolved
+    current = session()
+    wrong: dict[str, str] = {}
+    strange: list[str] = []
+    found: settings.Resolved | settings.Examined
+    try:
+        found = current.resolved
+    except BadValue:
+        found = settings.examined(current.profile, current.given)
+        wrong, strange = found.faults, found.strange
     shown = {
         name: value if show_secrets else settings.masked(name, value)
-        for name, value in found.values.items()
+        for name, value in (found.values | dict.fromkeys(wrong)).items()
         if show_defaults or found.sources[name] != "default"
     }
     if output == "json":
-        render.document(
-            {
-                "profile": found.profile,
-                "settings": {
-                    variable(name): {"value": value, "source": found.sources[name]} for name, value in shown.items()
-                },
-            }
+        rows = {variable(name): {"value": value, "source": found.sources[name]} for name, value in shown.items()}
+        for name, fault in wrong.items():
+            rows[variable(name)]["fault"] = fault
+        render.document({"profile": found.profile, "settings": rows})
+    else:
+        click.echo(f"Profile: {render.clean(found.profile)}")
+        render.table(
+            ["Setting", "Value", "Source", "Meaning"],
+            [
+                (
+                    variable(name),
+                    "not valid" if name in wrong else settings.shown(value),
+                    found.sources[name],
+                    wrong.get(name) or settings.SETTINGS[name].description,
+                )
+                for name, value in shown.items()
+            ],
+            empty="Every setting is at its default; --show-defaults lists them.",
         )
-        return
-    click.echo(f"Profile: {render.clean(found.profile)}")
-    render.table(
-        ["Setting", "Value", "Source", "Meaning"],
-        [
-            (
-                variable(name),
-                settings.shown(value),
-                found.sources[name],
-                settings.SETTINGS[name].description,
-            )
-            for name, value in shown.items()
-        ],
-        empty="Every setting is at its default; --show-defaults lists them.",
-    )
+    if faults := [*wrong.values(), *strange]:
+        raise BadRequest("\n  ".join(faults))
 
 
 @config.command("set")
@@ -215,7 +221,9 @@ def validate(output: str) -> None:
         for profile in profiles.names:
             faults += settings.faults(profiles.of(profile), f"profile {profile}")
     faults += settings.faults(settings.environment(), "environment")
-    faults += [f"environment: {key} is not known. Did you mean {near}?" for key, near in settings.misspelt(os.environ)]
+    for key, near in settings.strangers(os.environ):
+        hint = f"Did you mean {near}?" if near else "List the settings: dispatcher config view --show-defaults"
+        faults.append(f"environment: {key} is not known. {hint}")
     if output == "json":
         render.document({"file": str(settings_file()), "faults": faults})
     if faults:

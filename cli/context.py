@@ -38,11 +38,16 @@ class Session:
     redis_url: str | None = None
     profile: str | None = None
     allow_unsafe_broker: bool | None = None
+    output: str | None = None  # of the command itself; it goes before a faulty one in the environment too
 
     @property
     def given(self) -> dict[str, Any]:
         """The options that are settings too, where they were given."""
-        options = {"redis_url": self.redis_url, "allow_unsafe_broker": self.allow_unsafe_broker}
+        options = {
+            "redis_url": self.redis_url,
+            "allow_unsafe_broker": self.allow_unsafe_broker,
+            "output": self.output,
+        }
         return {name: value for name, value in options.items() if value is not None}
 
     @cached_property
@@ -120,13 +125,19 @@ def let_time_pass(client: Client, pool: str) -> None:
         client.run(finding.let_time_pass(pool))
 
 
+def _output(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    if value:
+        session().output = value
+    return value or session().settings.output
+
+
 def output_option(command: F) -> F:
     """Adds `-o/--output table|json`; the command takes `output: str`."""
     return click.option(
         "-o",
         "--output",
         type=click.Choice(["table", "json"]),
-        callback=lambda _ctx, _param, value: value or session().settings.output,
+        callback=_output,
         help="A table for people, or one JSON document (DISPATCHER_OUTPUT).  [default: table]",
     )(command)
 

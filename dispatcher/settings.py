@@ -65,6 +65,12 @@ Seconds = Annotated[
     Field(ge=0, allow_inf_nan=False),
     Kind("a number from 0, in seconds, or a duration such as 90s, 30m or 1h30m", "seconds, or a duration"),
 ]
+Pause = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0, allow_inf_nan=False),
+    Kind("a number above 0, in seconds, or a duration such as 90s, 30m or 1h30m", "seconds, or a duration"),
+]
 Port = Annotated[int, Field(ge=0, le=65_535), Kind("a whole number from 0 to 65535", "number")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 VariableNames = Annotated[
@@ -119,10 +125,10 @@ class Settings(BaseSettings):
     worker_prefetch_seconds: Seconds = Field(
         default=10.0, description="How long before its start a worker may claim a run."
     )
-    agent_query_seconds: Seconds = Field(
+    agent_query_seconds: Pause = Field(
         default=15.0, description="At most this long does an idle agent go without looking."
     )
-    worker_query_seconds: Seconds = Field(
+    worker_query_seconds: Pause = Field(
         default=15.0, description="At most this long does an idle worker go without looking."
     )
     grace_seconds: Seconds = Field(default=10.0, description="From SIGTERM to SIGKILL when a run is stopped.")
@@ -146,7 +152,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,) if _is_alone.get() else (init_settings, env_settings, _ProfileSource(settings_cls))
+        if _is_alone.get():
+            return (init_settings,)
+        # Not pydantic's own source, which would take a variable `output` without our prefix for the setting too.
+        ours: dict[str, Any] = dict(environment())
+        return init_settings, InitSettingsSource(settings_cls, ours), _ProfileSource(settings_cls)
 
     def url_with_tls(self, url: str) -> str:
         """`url`, a `rediss://` one with the TLS files of the settings, unless it names its own. Raises `BadValue`."""
@@ -177,6 +187,20 @@ class Resolved:
     @property
     def values(self) -> dict[str, Any]:
         return self.settings.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """As `Resolved` where something is wrong: the values that are not, and by setting what is wrong with the others.
+
+    `strange`: what is wrong with names that are no setting.
+    """
+
+    profile: str
+    values: dict[str, Any]
+    sources: dict[str, str]
+    faults: dict[str, str]
+    strange: list[str]
 
 
 def kind(name: str) -> Kind:
@@ -212,7 +236,7 @@ def known(text: str) -> str:
     if name in SETTINGS:
         return name
     near = difflib.get_close_matches(name, SETTINGS, n=1) or [one for one in SETTINGS if name and one.startswith(name)]
-    hint = f"Did you mean {variable(near[0])}?" if near else f"Known are {', '.join(map(variable, SETTINGS))}."
+    hint = f"Did you mean {variable(near[0])}?" if near else "List them: dispatcher config view --show-defaults"
     # What is no name may be a value in the wrong place, a URL with its password for instance.
     named = f" {text!r}" if name.replace("_", "").replace("-", "").isalnum() else " of this name"
     raise BadValue(f"setting{named} is not known. {hint}")
@@ -239,7 +263,7 @@ def faults(values: Mapping[str, Raw], source: str) -> list[str]:
     try:
         Settings(**fine)
     except ValidationError as error:
-        found += _told(error, fine, dict.fromkeys(fine, source))
+        found += _told(error, fine, dict.fromkeys(fine, source)).values()
     finally:
         _is_alone.reset(token)
     return found
@@ -258,23 +282,54 @@ def resolve(profile: str | None = None, given: Mapping[str, Any] | None = None) 
     profiles = Profiles.read()
     profile = profiles.in_use(profile)
     held = _by_name(profiles.of(profile))
-    layers: dict[str, Mapping[str, Any]] = {
-        f"profile {profile}": held,
-        "environment": environment(),
-        "command line": given or {},
-    }
-    texts = {name: value for layer in layers.values() for name, value in layer.items()}
-    sources = dict.fromkeys(SETTINGS, "default") | {name: source for source, of in layers.items() for name in of}
+    texts, sources = _layered(profile, held, given or {})
     token = _from_profile.set(held)
     try:
         return Resolved(profile, Settings(**(given or {})), sources)
     except ValidationError as error:
-        raise BadValue("\n  ".join(_told(error, texts, sources))) from None
+        raise BadValue("\n  ".join(_told(error, texts, sources).values())) from None
     finally:
         _from_profile.reset(token)
 
 
-def _told(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> list[str]:
+def examined(profile: str | None = None, given: Mapping[str, Any] | None = None) -> Examined:
+    """As `resolve`, and no faulty value is in the way of the others. Raises what the file and `NotFound` say."""
+    profiles = Profiles.read()
+    profile = profiles.in_use(profile)
+    held: dict[str, Raw] = {}
+    strange = []
+    for key, value in profiles.of(profile).items():
+        try:
+            held[known(key)] = value
+        except BadValue as error:
+            strange.append(f"profile {profile}: {error}")
+    texts, sources = _layered(profile, held, given or {})
+    wrong: dict[str, str] = {}
+    token = _is_alone.set(True)
+    try:
+        Settings(**texts)
+    except ValidationError as error:
+        wrong = _told(error, texts, sources)
+    try:
+        fine = Settings(**{name: value for name, value in texts.items() if name not in wrong})
+    finally:
+        _is_alone.reset(token)
+    values = {name: value for name, value in fine.model_dump(mode="json").items() if name not in wrong}
+    return Examined(profile, values, sources, wrong, strange)
+
+
+def _layered(profile: str, held: Mapping[str, Raw], given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is set, by setting, the later layer before the earlier; and where it comes from."""
+    layers: dict[str, Mapping[str, Any]] = {
+        f"profile {profile}": held,
+        "environment": environment(),
+        "command line": given,
+    }
+    texts = {name: value for layer in layers.values() for name, value in layer.items()}
+    return texts, dict.fromkeys(SETTINGS, "default") | {name: source for source, of in layers.items() for name in of}
+
+
+def _told(error: ValidationError, values: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, str]:
     told = {}
     for fault in error.errors(include_url=False):
         name = _name(str(fault["loc"][0]))
@@ -284,7 +339,7 @@ def _told(error: ValidationError, values: Mapping[str, Any], sources: Mapping[st
             told[name] = f"{place} cannot be {_quoted(values[name])}: give {of.wanted}."
         else:
             told[name] = f"{place}: {fault.get('ctx', {}).get('error') or f'give {of.wanted}.'}"
-    return list(told.values())
+    return told
 
 
 def _quoted(value: object) -> str:
@@ -294,10 +349,20 @@ def _quoted(value: object) -> str:
 
 def misspelt(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """Variables that look like a setting and are none, each with the setting that it resembles."""
-    ours = [*map(variable, SETTINGS), *OTHER_VARIABLES]
-    found = []
+    close = [(key, difflib.get_close_matches(key, _ours(), n=1, cutoff=0.9)) for key, _ in strangers(environ)]
+    return [(key, near[0]) for key, near in close if near]
+
+
+def strangers(environ: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    """Variables with our prefix that mean nothing, each with the nearest that does, if any is near."""
+    bare = {key.removeprefix(PREFIX): key for key in _ours()}  # the prefix would make any two alike
+    found: list[tuple[str, str | None]] = []
     for key in sorted(environ):
-        if key.startswith(PREFIX) and key not in ours:
-            near = difflib.get_close_matches(key, ours, n=1, cutoff=0.9)
-            found += [(key, near[0])] if near else []
+        if key.startswith(PREFIX) and key not in bare.values():
+            near = difflib.get_close_matches(key.removeprefix(PREFIX), bare, n=1)
+            found.append((key, bare[near[0]] if near else None))
     return found
+
+
+def _ours() -> list[str]:
+    return [*map(variable, SETTINGS), *OTHER_VARIABLES]

@@ -52,7 +52,7 @@ def test_a_run_that_cannot_be_read_ends_no_consumer(scene: Scene) -> None:
 
 def test_no_wait_between_two_looks_is_so_short_that_it_never_ends(scene: Scene) -> None:
     for _ in range(2):  # one of them keeps the pool's timer
-        scene.begin("worker", "--pool", POOL, DISPATCHER_WORKER_QUERY_SECONDS="0")
+        scene.begin("worker", "--pool", POOL, DISPATCHER_WORKER_QUERY_SECONDS="0.001")
     poll_until(lambda: len(scene.listed()) == 2, PATIENCE_S, "both workers are registered")
     with redis.Redis.from_url(scene.url) as server:
 

@@ -152,17 +152,47 @@ def test_nothing_shows_the_value_of_a_misspelt_secret(project: Project) -> None:
 
 def test_where_a_wrong_value_came_from(project: Project) -> None:
     by_hand(project, "[profiles.work]\nDISPATCHER_AGENT_QUERY_SECONDS = 'soon'\n")
-    wanted = "cannot be 'soon': give a number from 0, in seconds, or a duration such as 90s, 30m or 1h30m."
+    wanted = "cannot be 'soon': give a number above 0, in seconds, or a duration such as 90s, 30m or 1h30m."
     said = project.refused("--profile", "work", "work-pool", "ls")
     assert said == f"Error: DISPATCHER_AGENT_QUERY_SECONDS (profile work) {wanted}\n"
     env = Project(project.folder, "", {"DISPATCHER_AGENT_QUERY_SECONDS": "soon"})
-    assert f"DISPATCHER_AGENT_QUERY_SECONDS (environment) {wanted}" in env.refused("config", "view")
-    assert "DISPATCHER_REDIS_URL (command line): the" in project.refused("--redis-url", "nowhere", "config", "view")
+    assert f"DISPATCHER_AGENT_QUERY_SECONDS (environment) {wanted}" in env.typed("config", "view").stderr
+    assert (
+        "DISPATCHER_REDIS_URL (command line): the" in project.typed("--redis-url", "nowhere", "config", "view").stderr
+    )
+
+
+def test_view_shows_what_is_wrong_beside_what_is_not(project: Project) -> None:
+    env = Project(project.folder, "", {"DISPATCHER_OUTPUT": "xml", "DISPATCHER_GRACE_SECONDS": "7"})
+    table = env.typed("config", "view")
+    assert table.code == 1
+    assert "not valid" in table.stdout
+    assert "DISPATCHER_GRACE_SECONDS" in table.stdout
+    assert "DISPATCHER_OUTPUT (environment) cannot be 'xml': give one of table, json." in table.stderr
+    told = env.typed("config", "view", "-o", "json")
+    assert told.code == 1
+    assert told.json["settings"] == {
+        "DISPATCHER_GRACE_SECONDS": {"value": 7.0, "source": "environment"},
+        "DISPATCHER_OUTPUT": {
+            "value": None,
+            "source": "environment",
+            "fault": "DISPATCHER_OUTPUT (environment) cannot be 'xml': give one of table, json.",
+        },
+    }
+
+
+def test_an_option_goes_before_a_faulty_variable(project: Project, redis_url: str) -> None:
+    env = Project(project.folder, redis_url, {"DISPATCHER_OUTPUT": "xml"})
+    assert "cannot be 'xml'" in env.refused("work-pool", "ls")
+    assert env.done("work-pool", "ls", "-o", "json").json == []
+    assert env.done("work-pool", "ls", "-o", "table").stdout
+    env = Project(project.folder, "", {"DISPATCHER_REDIS_URL": "http://b"})
+    assert env.done("--redis-url", redis_url, "work-pool", "ls", "-o", "json").json == []
 
 
 def test_wrong_settings_do_not_stop_what_mends_them(project: Project) -> None:
     by_hand(project, "active = 'work'\n[profiles.work]\nDISPATCHER_OUTPUT = 'xml'\nDISPATCHER_REDIS_ULR = 'x'\n")
-    assert "setting 'DISPATCHER_REDIS_ULR' is not known" in project.refused("config", "view")
+    assert "setting 'DISPATCHER_REDIS_ULR' is not known" in project.typed("config", "view").stderr
     assert "DISPATCHER_OUTPUT" in project.done("profile", "inspect").stdout
     project.done("profile", "ls")
     project.done("config", "unset", "DISPATCHER_REDIS_ULR")
@@ -193,11 +223,12 @@ def test_ls_does_not_load_the_model(project: Project, redis_url: str) -> None:
 REFUSALS = [
     ("config set redis_ulr=x", 1, "Did you mean DISPATCHER_REDIS_URL?"),
     ("config set DISPATCHER_GRACE=1", 1, "Did you mean DISPATCHER_GRACE_SECONDS?"),
-    ("config set zzz=x", 1, "Known are DISPATCHER_REDIS_URL, "),
+    ("config set zzz=x", 1, "List them: dispatcher config view --show-defaults"),
     ("config set output=xml", 1, "give one of table, json"),
     ("config set output=", 1, "give one of table, json"),
-    ("config set agent_query_seconds=-1", 1, "give a number from 0"),
-    ("config set agent_query_seconds=nan", 1, "give a number from 0"),
+    ("config set agent_query_seconds=-1", 1, "give a number above 0"),
+    ("config set agent_query_seconds=0", 1, "give a number above 0"),
+    ("config set agent_query_seconds=nan", 1, "give a number above 0"),
     ("config set allow_unsafe_broker=maybe", 1, "give true or false"),
     ("config set healthcheck_port=65536", 1, "give a whole number from 0 to 65535"),
     ("config set allow_env=A-B", 1, "give names of environment variables"),
@@ -274,22 +305,28 @@ def test_validate_names_every_fault(project: Project) -> None:
         'active = "gone"\n[profiles.x]\nDISPATCHER_OUTPUT = "xml"\n[profiles.y]\noutptu = "hush"\n'
         'DISPATCHER_REDIS_URL = "http://:hush@b"\n',
     )
-    env = {"DISPATCHER_REDIS_ULR": "x", "DISPATCHER_GRACE_SECONDS": "web", "DISPATCHER_RUN_ID": "R"}
+    env = {
+        "DISPATCHER_REDIS_ULR": "x",
+        "DISPATCHER_GRACE_SECONDS": "web",
+        "DISPATCHER_RUN_ID": "R",
+        "DISPATCHER_XYZZY": "1",
+    }
     faulty = Project(project.folder, "", env)
     stderr = faulty.refused("config", "validate")
     for said in (
-        "6 found",
+        "7 found",
         "the active profile 'gone' does not exist",
         "DISPATCHER_OUTPUT (profile x) cannot be 'xml'",
         "profile y: setting 'outptu' is not known. Did you mean DISPATCHER_OUTPUT?",
         "DISPATCHER_REDIS_URL (profile y): the Redis URL 'http://:***@b' is not valid",
         "DISPATCHER_GRACE_SECONDS (environment)",
         "DISPATCHER_REDIS_ULR is not known. Did you mean DISPATCHER_REDIS_URL?",
+        "DISPATCHER_XYZZY is not known. List the settings: dispatcher config view --show-defaults",
     ):
         assert said in stderr
     assert "hush" not in stderr
     answer = faulty.typed("config", "validate", "-o", "json")
-    assert (answer.code, answer.json["file"], len(answer.json["faults"])) == (1, str(file_of(project)), 6)
+    assert (answer.code, answer.json["file"], len(answer.json["faults"])) == (1, str(file_of(project)), 7)
 
 
 def test_validate_looks_at_the_environment_even_when_the_file_is_none(project: Project) -> None:

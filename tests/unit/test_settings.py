@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from dispatcher import settings
 from dispatcher.errors import BadValue, NotFound
 from dispatcher.profiles import variable
-from dispatcher.settings import Settings, faults, masked, misspelt, resolve
+from dispatcher.settings import SETTINGS, Settings, examined, faults, masked, misspelt, resolve, strangers
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +65,8 @@ def test_what_may_be_given(
         ("output", "xml", "cannot be 'xml': give one of table, json."),
         ("allow_unsafe_broker", "maybe", "give true or false."),
         *[
-            ("agent_query_seconds", text, "give a number from 0, in seconds, or a duration such as 90s, 30m or 1h30m.")
-            for text in ("-1", "nan", "inf", "1e9", "x", "100y", "999999999999d")
+            ("agent_query_seconds", text, "give a number above 0, in seconds, or a duration such as 90s, 30m or 1h30m.")
+            for text in ("0", "0s", "-1", "nan", "inf", "1e9", "x", "100y", "999999999999d")
         ],
         *[("healthcheck_port", text, "give a whole number from 0 to 65535.") for text in ("-1", "65536", "web", "1.5")],
         *[
@@ -177,6 +177,28 @@ def test_misspelt_variables() -> None:
         ("DISPATCHER_HOMES", "DISPATCHER_HOME"),
         ("DISPATCHER_REDIS_ULR", "DISPATCHER_REDIS_URL"),
     ]
+
+
+def test_a_variable_without_our_prefix_is_somebody_elses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("output", "xml")
+    assert resolve().settings.output == "table"
+
+
+def test_variables_that_mean_nothing() -> None:
+    environ = dict.fromkeys(["DISPATCHER_OUTPT", "DISPATCHER_XYZZY", "DISPATCHER_RUN_ID", "OTHER"], "x")
+    assert strangers(environ) == [("DISPATCHER_OUTPT", "DISPATCHER_OUTPUT"), ("DISPATCHER_XYZZY", None)]
+
+
+def test_a_faulty_value_is_not_in_the_way_of_the_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(home, "[profiles.default]\ngrace_seconds = 'soon'\noutput = 'json'\nouptut = 'x'\n")
+    monkeypatch.setenv("DISPATCHER_OUTPUT", "xml")
+    found = examined(given={"allow_unsafe_broker": True})
+    assert found.faults.keys() == {"grace_seconds", "output"}
+    assert "(profile default) cannot be 'soon'" in found.faults["grace_seconds"]
+    assert "(environment) cannot be 'xml'" in found.faults["output"]
+    assert len(found.strange) == 1
+    assert found.values["allow_unsafe_broker"] is True
+    assert found.values.keys() == SETTINGS.keys() - found.faults.keys()
 
 
 def test_tls_files_become_options_of_the_url(home: Path) -> None:
