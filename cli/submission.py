@@ -142,6 +142,8 @@ def tell(client: Client, pool: str, submitted: Submitted, *, watch: bool, output
     from dispatcher.ops import runs
 
     run = client.run(runs.read(pool, submitted.id))
+    if submitted.made_queue:
+        click.echo(f"Work queue {run.queue!r} was gone and is made again in work pool {pool!r}.", err=True)
     known = "" if submitted.is_new else " was submitted before, with this idempotency key: it"
     said = f"Flow run {render.clean(run.name)!r} ({run.id}){known} is {run.state_name} in {pool}/{run.queue}."
     if watch:

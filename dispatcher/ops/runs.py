@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dispatcher import keyspace, parameters
@@ -86,8 +87,9 @@ def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
     except QueueNotFound:
         if run.queue != deployment.queue:
             raise
-        yield from queues.ensure(deployment.pool, run.queue, for_runs=True)
+        made_queue = yield from queues.ensure(deployment.pool, run.queue, for_runs=True)
         found = yield from submit(deployment.pool, [run])
+        return replace(found[0], made_queue=made_queue)
     return found[0]
 
 

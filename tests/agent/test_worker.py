@@ -239,7 +239,7 @@ def test_run_once_takes_what_is_there_and_ends(scene: Scene) -> None:
     ("options", "code", "said"),
     [
         (("agent", "start"), 1, "dispatcher agent start --pool my-pool"),
-        (("agent", "start", "-q", "a", "-m", "b"), 2, "either -q/--work-queue or -m/--match"),
+        (("agent", "start", "-q", "a", "-m", "b"), 2, "-q/--work-queue and -m/--match were given"),
         (("agent", "start", "-p", POOL), 1, f"dispatcher worker start --pool {POOL}"),
         (("worker", "start"), 1, "dispatcher worker start --pool"),
         (("worker", "start", "-p", "nope"), 1, "dispatcher worker start --pool nope --type process"),

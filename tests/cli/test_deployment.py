@@ -64,7 +64,9 @@ def test_an_idempotency_key_gives_the_first_run(project: Project) -> None:
 
 def test_its_own_queue_is_made_again(project: Project, client: Client) -> None:
     client.run(queues.delete("above", "high"))
-    assert project.json("deployment", "run", "nightly", "-p", "day=1")["work_queue_name"] == "high"
+    ran = project.done("deployment", "run", "nightly", "-p", "day=1", "-o", "json")
+    assert ran.json["work_queue_name"] == "high"
+    assert ran.stderr == "Work queue 'high' was gone and is made again in work pool 'above'.\n"
 
 
 @pytest.mark.parametrize(
