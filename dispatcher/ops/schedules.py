@@ -138,11 +138,11 @@ def _admission(deployment: Deployment, schedule: Schedule, found: Progress, plan
     overlap = "" if schedule.overlap == "allow" else schedule.overlap
     look_at: Arg = "" if plan.look_at_ms is None else plan.look_at_ms
     args: list[Arg] = [deployment.name, schedule.id, found.digest, found.cursor_ms, plan.cursor_ms, look_at, fault]
-    args += [deployment.queue, overlap]
+    args += [deployment.queue, overlap, text]
     for nominal_ms in plan.times:
         start_ms = schedules.start_ms(schedule, deployment.name, nominal_ms)
         expires: Arg = "" if schedule.expires_s is None else start_ms + round(schedule.expires_s * 1000)
-        args += [new_id(), new_name(), nominal_ms, start_ms, expires, text]
+        args += [new_id(), new_name(), nominal_ms, start_ms, expires]
 
     def count(reply: list[Any]) -> int:
         if reply[0] == "overtaken":

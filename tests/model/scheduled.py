@@ -114,13 +114,13 @@ class ScheduledMachine(PoolMachine):
         cursor = max(read, self.now_ms) + 1
         look_at = None if look is None else self.now_ms + look
         args: list[Arg] = [DEPLOYMENT, schedule, digest, read, cursor, "" if look_at is None else look_at, "", queue]
-        args.append(OVERLAPS[schedule])
+        args += [OVERLAPS[schedule], "{}"]
         made = {}
         for offset in offsets:
             run = RunState(new_id(), queue, 100, self.now_ms + offset + jitter, DEPLOYMENT)
             run.schedule, run.overlap = schedule, OVERLAPS[schedule]
             run.expires = None if expires is None else run.due + expires
-            args += [run.id, "n", self.now_ms + offset, run.due, "" if run.expires is None else run.expires, "{}"]
+            args += [run.id, "n", self.now_ms + offset, run.due, "" if run.expires is None else run.expires]
             made[self.now_ms + offset] = run
         call = scripted("schedule_admit", *args)
         if not digest or state is None:  # it rests, or is gone
