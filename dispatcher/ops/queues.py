@@ -10,10 +10,10 @@ from dispatcher.errors import (
     AmbiguousName,
     BadValue,
     FilterMisplaced,
-    NotFound,
     QueueExists,
     QueueHasRuns,
     QueueNotFound,
+    QueueNowhere,
 )
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_POOL, Pool, Queue, QueueFilter
@@ -139,16 +139,14 @@ def with_id(queue_id: str) -> Flow[Queue | None]:
 def find(name_or_id: str) -> Flow[tuple[Pool, Queue]]:
     """The queue of that id or name in any pool, with its pool; of several of that name the one in the default pool.
 
-    Raises `NotFound`, `AmbiguousName`.
+    Raises `QueueNowhere`, `AmbiguousName`.
     """
     found = [(pool, queue) for pool in (yield from pools.list_all()) for queue in pool.queues]
     named = [pair for pair in found if pair[1].name == name_or_id]
     of_default = [pair for pair in named if pair[0].name == DEFAULT_POOL]
     fitting = [pair for pair in found if pair[1].id == name_or_id] or of_default or named
     if not fitting:
-        raise NotFound(
-            f"No pool has a work queue with the id or name {name_or_id!r}. `dispatcher work-queue ls` lists them."
-        )
+        raise QueueNowhere(queue=name_or_id)
     if len(fitting) > 1:
         raise AmbiguousName(noun="Work queue", name=name_or_id, found=", ".join(pool.name for pool, _ in fitting))
     return fitting[0]

@@ -18,7 +18,7 @@ from dispatcher.errors import (
     FilterMisplaced,
     QueueExists,
     QueueIsFilter,
-    QueueNotFound,
+    QueueNowhere,
     TooManyFilters,
 )
 from dispatcher.ids import new_id
@@ -74,7 +74,7 @@ def test_only_the_default_pool_has_filters(scene: Scene) -> None:
     [
         (QueueFilter(types=("vapour",)), BadValue, "infrastructure type 'vapour' is not known"),
         (QueueFilter(types=("docker",)), BadValue, "'docker' comes later"),
-        (QueueFilter(types=("agent",)), BadValue, "'agent' is not possible"),
+        (QueueFilter(types=("agent",)), BadValue, "'agent' is not known: choose one of process"),
         (QueueFilter(tags=("a", "")), BadValue, "empty tag"),
         (QueueFilter(tags=("\ud800",)), BadValue, "not text"),
         (QueueFilter(tags=("x" * 5_000,)), BadValue, "too large"),
@@ -619,7 +619,7 @@ def test_a_queue_is_found_by_name_or_id_in_any_pool(scene: Scene) -> None:
     assert scene.run(queues.find("default"))[0].name == DEFAULT_POOL
     assert scene.run(queues.find("a"))[1].filter == A
     scene.refused(queues.find("twice"), AmbiguousName, "one, two")
-    scene.refused(queues.find("ghost"), QueueNotFound, "'ghost'")
+    scene.refused(queues.find("ghost"), QueueNowhere, "'ghost'")
 
 
 def test_a_queue_for_tags(run: Run, server_connection: redis.Redis) -> None:

@@ -15,6 +15,7 @@ from dispatcher.errors import (
     PoolNotFound,
     QueueNotFound,
     RunFinished,
+    RunIdShort,
     RunNotFound,
     RunUnfinished,
 )
@@ -71,7 +72,6 @@ def test_all_or_none_when_a_queue_is_unknown(scene: Scene) -> None:
 def test_unknown_run(scene: Scene) -> None:
     operations: list[Call[Any] | Flow[Any]] = [
         runs.read(POOL, "R"),
-        runs.find("R"),
         runs.cancel(POOL, "R"),
         runs.cancel(POOL, "R", force=True),
         runs.retry(POOL, "R"),
@@ -79,6 +79,7 @@ def test_unknown_run(scene: Scene) -> None:
     ]
     for operation in operations:
         scene.refused(operation, RunNotFound, "'R' was not found")
+    scene.refused(runs.find("RUNS"), RunNotFound, "'RUNS' was not found")
 
 
 # submit -------------------------------------------------------------------------------------------------------------
@@ -358,7 +359,7 @@ def test_logs_are_read_in_pages_and_from_the_end(scene: Scene) -> None:
 @pytest.mark.parametrize("text", ["", "0", "01"])
 def test_find_takes_no_stray_letter_for_the_only_run(scene: Scene, text: str) -> None:
     scene.submit()
-    scene.refused(runs.find(text), RunNotFound)
+    scene.refused(runs.find(text), RunIdShort, "at least 4 characters")
 
 
 def test_an_input_that_is_nested_too_deep_is_refused(scene: Scene) -> None:
