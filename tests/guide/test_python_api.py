@@ -633,12 +633,11 @@ def test_a_fork_shares_no_connection(dispatcher_broker: str, tmp_path: Path) -> 
     warnings.simplefilter("ignore", DeprecationWarning)  # that the process has threads is the point
     client = Client(sys.argv[1])
     mine = client.run(number)
-    before = sockets()
     waiting = threading.Thread(target=client.run, args=(Call("BLPOP", ("nothing",), (30,), len, waits_ms=30_000),))
     waiting.daemon = True
     waiting.start()
-    while not sockets() - before:
-        pass
+    while "blocked_clients:0" in client.run(Call("INFO", (), ("clients",), str)):
+        pass  # until then the connection is still being made, and nobody has it yet
     children = []
     for _ in range(5):
         child = os.fork()
