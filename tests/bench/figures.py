@@ -6,6 +6,7 @@ and the machine that `stage.machine` names: they compare only within one run.
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -53,9 +54,9 @@ def within(value: float, aim: float) -> str:
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of the samples lie; the nearest sample, never an invented one."""
+    """The smallest sample that at least `share` (0 to 1) of them do not exceed (nearest rank), never an invented one."""
     ordered = sorted(samples)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def median(samples: Sequence[float]) -> float:
