@@ -54,7 +54,7 @@ def within(value: float, aim: float) -> str:
 
 
 def percentile(samples: Sequence[float], share: float) -> float:
-    """The smallest sample that at least `share` (0 to 1) of them do not exceed (nearest rank), never an invented one."""
+    """The smallest sample that at least `share` (0 to 1) of them do not exceed (nearest rank)."""
     ordered = sorted(samples)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
