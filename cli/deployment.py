@@ -5,7 +5,6 @@ schedules are in `deployment_schedule.py`.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import click
@@ -154,25 +153,14 @@ def run(
       dispatcher deployment run nightly -jv stream_output=false
       dispatcher deployment run load-orders/nightly --watch
     """
-    from dispatcher import parameters, templates
-    from dispatcher.ops import finding, runs
-    from dispatcher.ops import templates as pool_templates
+    from dispatcher import submitting
 
-    request = submission.Request(**asked)
+    told = submission.Asked(**asked)
     given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
+    request = told.request(deployment_name)
     with connected() as client:
-        found = client.run(finding.deployment(deployment_name))
-        of = found.input
-        own_variables = changed.typed(client.run(pool_templates.read(found.pool)), of.infrastructure)
-        wanted = replace(
-            of,
-            parameters=of.parameters | given.typed(found.parameter_schema),
-            job_variables=templates.merged(of.job_variables, own_variables),
-            tags=tuple(dict.fromkeys((*of.tags, *request.tags))),
-        ).owning(own_variables)
-        parameters.check(found.parameter_schema, wanted.parameters, flow=f"deployment {found.name!r}")
-        submitted = client.run(runs.submit_deployed(found, request.new_run(found.queue, wanted, found)))
-        submission.tell(client, found.pool, submitted, watch=request.watch, output=output)
+        source = client.run(submitting.of_deployment(request, deployment_name))
+        submission.submit(client, request, source, given, changed, watch=told.watch, output=output)
 
 
 @deployment.command()

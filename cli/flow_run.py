@@ -139,7 +139,7 @@ def _text(value: Any) -> object:
 def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
     """Print what a run has printed.
 
-    The last 10,000 lines are kept. With JSON output they are one array; with --follow each is a document on a line of
+    The last 2 MiB are kept. With JSON output they are one array; with --follow each is a document on a line of
     its own, as it comes.
 
     \b
@@ -151,10 +151,7 @@ def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
 
     with connected() as client:
         found = client.get(run)
-        if follow:
-            news = following.follow(client, found, old_lines=lines)
-        else:
-            news = (line for _, line in following.old_log(client, found, lines))
+        news = following.follow(client, found, old_lines=lines) if follow else client.logs(found, last=lines)
         said = (line for line in news if isinstance(line, LogLine))
         if output == "json" and not follow:
             render.document([_logged(line) for line in said])

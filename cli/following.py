@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from dispatcher import Client
 
 LOOK_MS = 5_000
-PAGE = 1_000
 
 
 def follow(client: Client, run: Run, *, old_lines: int | None = None) -> Iterator[Run | LogLine]:
@@ -32,7 +31,11 @@ def follow(client: Client, run: Run, *, old_lines: int | None = None) -> Iterato
     if not known.is_finished:
         yield known
     seen_line = "0-0"
-    for entry, line in old_log(client, run, old_lines):
+    if old_lines is None:
+        old_log = client.run(runs.log(run.pool, run.id))
+    else:
+        old_log = client.run(runs.log_end(run.pool, run.id, most=old_lines))
+    for entry, line in old_log:
         seen_line = entry
         yield line
     while not known.is_finished:
@@ -51,27 +54,10 @@ def follow(client: Client, run: Run, *, old_lines: int | None = None) -> Iterato
             before, known = known, client.run(runs.read(run.pool, run.id))
             if not known.is_finished and _stage(before) != _stage(known):
                 yield known
-    for _, line in _pages(client, run, seen_line):
+    for _, line in client.run(runs.log(run.pool, run.id, after=seen_line)):
         yield line
     yield known
 
 
 def _stage(run: Run) -> tuple[State, int, int]:
     return run.state, run.epoch, run.attempts
-
-
-def old_log(client: Client, run: Run, most: int | None) -> Iterator[tuple[str, LogLine]]:
-    """The log so far, each line with its entry id; `most`: only the last of it."""
-    if most is None:
-        yield from _pages(client, run, "-")
-    else:
-        yield from client.run(runs.log_end(run.pool, run.id, most=most))
-
-
-def _pages(client: Client, run: Run, after: str) -> Iterator[tuple[str, LogLine]]:
-    while True:
-        page = client.run(runs.logs(run.pool, run.id, after=after, most=PAGE))
-        if not page:
-            return
-        yield from page
-        after = page[-1][0]

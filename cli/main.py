@@ -168,7 +168,7 @@ def _told(error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
-    click.echo(f"Error: {_message(error)}", err=True)
+    click.echo("\n".join([f"Error: {_message(error)}", *getattr(error, "__notes__", ())]), err=True)
     return code
 
 

@@ -6,8 +6,6 @@ named has to exist.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import click
@@ -52,31 +50,20 @@ def run(
       dispatcher run flows/etl.py:load --pool above-ground -jv env='{"LEVEL": "debug"}'
       dispatcher run --command "sh report.sh --full" --start-in 30m
     """
-    from dispatcher import parameters, signature
-    from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, RunInput
-    from dispatcher.ops import pools, runs, templates
+    from dispatcher import submitting
 
-    request = submission.Request(**asked)
+    words = submission.argv(entrypoint, command)
+    told = submission.Asked(**asked)
     given, changed = values.parameters_of(params, params_json), values.variables_of(variables)
-    wanted = RunInput(
-        entrypoint=entrypoint,
-        command=submission.argv(entrypoint, command),
-        path=str(Path(path or ".").absolute()),
-        tags=request.tags,
+    request = told.request(
+        words or entrypoint or "",
+        pool=pool,
+        path=path,
+        retries=retries,
+        retry_delay=submission.seconds(retry_delay_ms),
+        timeout=submission.seconds(timeout_ms),
+        check=not no_check,
     )
-    seen = signature.seen(wanted, check=not no_check)
-    wanted = replace(
-        seen.filled(wanted),
-        parameters=given.typed(seen.parameters),
-        **submission.execution(retries, retry_delay_ms, timeout_ms),
-    )
-    parameters.check(seen.parameters, wanted.parameters, flow=f"the flow {seen.flow_name!r}")
     with connected() as client:
-        place = pool or DEFAULT_POOL
-        template = client.run(templates.expected(pool))
-        wanted = replace(wanted, job_variables=changed.typed(template, wanted.infrastructure))
-        templates.check(template, wanted.job_variables, wanted.infrastructure)  # before a pool is made for it
-        if pool is None and client.run(pools.ensure(DEFAULT_POOL)):
-            submission.tell_made(DEFAULT_POOL)
-        submitted = client.run(runs.submit_checked(place, request.new_run(DEFAULT_QUEUE, wanted)))
-        submission.tell(client, place, submitted, watch=request.watch, output=output)
+        source = client.run(submitting.of_flow(request))
+        submission.submit(client, request, source, given, changed, watch=told.watch, output=output)

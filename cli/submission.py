@@ -1,14 +1,14 @@
 """What `run` and `deployment run` share: their options, submitting, telling, watching.
 
-Submitting is one operation (`ops/runs.py`); here is only how its words are read and its outcome told. Parameters and
-job variables are in `values.py`.
+Submitting is one operation (`dispatcher/submitting.py`); here is only how its words are read and its outcome told.
+Parameters and job variables are in `values.py`.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,8 +18,9 @@ from cli import render, watched
 from cli.types import DURATION, POSITIVE_DURATION, TIME
 
 if TYPE_CHECKING:
-    from dispatcher import Client
-    from dispatcher.models import Deployment, NewRun, RunInput, Submitted
+    from cli.values import Parameters, Variables
+    from dispatcher import Client, Request
+    from dispatcher.submitting import Source
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -74,7 +75,7 @@ def seconds(length_ms: int | None) -> float | None:
 
 
 def submit_options(command: Command) -> Command:
-    """Everything that can be said about one run; the command gets it as keywords for `Request`."""
+    """Everything that can be said about one run; the command gets it as keywords for `Asked`."""
     for option in (
         click.option("--watch", is_flag=True, help="Show state and log live; exit code 1 unless it is COMPLETED."),
         click.option("--name", metavar="NAME", help="Name of the run; two random words otherwise."),
@@ -94,7 +95,7 @@ def submit_options(command: Command) -> Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Asked:
     """What the options of `submit_options` said, checked."""
 
     start_in: int | None  # ms
@@ -116,20 +117,21 @@ class Request:
         if self.idempotency_key == "":  # what an unset variable of a shell gives, and no protection at all
             raise click.BadParameter("it is empty: give a text, or leave it out", param_hint="'--idempotency-key'")
 
-    def new_run(self, queue: str, wanted: RunInput, deployment: Deployment | None = None) -> NewRun:
-        """The run to submit; `queue` is where it goes when none was named. Raises `BadValue`."""
-        from dispatcher import requests
+    def request(self, what: str | tuple[str, ...], **more: Any) -> Request:
+        """The request for a run of `what`; `more`: what else a `Request` may say. Raises `BadValue`."""
+        from dispatcher import Request
 
-        asked = requests.Request(
-            deployment.name if deployment else wanted.entrypoint or wanted.command or "",
+        return Request(
+            what,
             queue=self.queue,
             start_at=None if self.start_at is None else datetime.fromtimestamp(self.start_at / 1000, UTC),
             start_in=seconds(self.start_in),
             priority=self.priority,
+            tags=self.tags,
             idempotency_key=self.idempotency_key,
             name=self.name,
+            **more,
         )
-        return asked.new_run(queue, wanted, deployment)
 
 
 def tell_made(pool: str) -> None:
@@ -137,15 +139,31 @@ def tell_made(pool: str) -> None:
     click.echo(f"Work pool {pool!r} was made, of type agent.", err=True)
 
 
-def tell(client: Client, pool: str, submitted: Submitted, *, watch: bool, output: str) -> None:
-    """Tells what was submitted; `watch`: follows it to its end. Raises `Exit(1)` when that is not COMPLETED."""
-    from dispatcher.ops import runs
+def submit(
+    client: Client,
+    request: Request,
+    source: Source,
+    given: Parameters,
+    changed: Variables,
+    *,
+    watch: bool,
+    output: str,
+) -> None:
+    """Submits the run, with parameters and job variables of the types that its source says, and tells it. `watch`:
+    follows it to its end. Raises as `Client.submit`; `Exit(1)` when a watched run is not COMPLETED."""
+    from dispatcher import submitting
 
-    run = client.run(runs.read(pool, submitted.id))
-    if submitted.made_queue:
-        click.echo(f"Work queue {run.queue!r} was gone and is made again in work pool {pool!r}.", err=True)
-    known = "" if submitted.is_new else " was submitted before, with this idempotency key: it"
-    said = f"Flow run {render.clean(run.name)!r} ({run.id}){known} is {run.state_name} in {pool}/{run.queue}."
+    parameters = given.typed(source.schema)
+    variables = changed.typed(source.template, source.base.infrastructure)
+    typed = replace(request, parameters=parameters, job_variables=variables)
+    [receipt] = client.run(submitting.submit([typed], source=source))
+    run = receipt.run
+    if receipt.made_pool:
+        tell_made(run.pool)
+    if receipt.made_queue:
+        click.echo(f"Work queue {run.queue!r} was gone and is made again in work pool {run.pool!r}.", err=True)
+    known = "" if receipt.is_new else " was submitted before, with this idempotency key: it"
+    said = f"Flow run {render.clean(run.name)!r} ({run.id}){known} is {run.state_name} in {run.pool}/{run.queue}."
     if watch:
         click.echo(said, err=output == "json")
         watched.watch(client, run, output=output)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from contextvars import Token
     from typing import Any, Final
 
+    from dispatcher.models import Claimed
+
 ASKED_TO_STOP = "dispatcher_run_is_asked_to_stop"  # a global of `__main__`, set by agent/child.py
 LOADING = "dispatcher_is_loading"  # another: the file or module, while the flow is looked for in it
 
@@ -82,6 +84,18 @@ class CurrentRun:
 def current_run() -> CurrentRun:
     """The run that executes this code. Raises `NoCurrentRun` outside of a run."""
     return _current.get() or _told(environ)
+
+
+def environment(run: Claimed, parameters_file: str) -> dict[str, str]:
+    """What `_told` reads: the variables that tell a process which run it executes."""
+    return {
+        "DISPATCHER_RUN_ID": run.id,
+        "DISPATCHER_RUN_EPOCH": str(run.epoch),
+        "DISPATCHER_RUN_ATTEMPT": str(run.attempts + 1),
+        "DISPATCHER_RUN_NAME": run.name,
+        "DISPATCHER_DEPLOYMENT": run.deployment,
+        "DISPATCHER_PARAMETERS_FILE": parameters_file,
+    }
 
 
 def _told(env: Any) -> CurrentRun:

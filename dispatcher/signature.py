@@ -61,6 +61,7 @@ def seen(wanted: RunInput, *, check: bool) -> Signature:
 
 def of_entrypoint(entrypoint: str, path: str) -> Signature:
     """Imports the flow from the folder `path`. Raises `EntrypointInvalid`."""
+    unchecked(entrypoint, None)  # words that name nothing do so on every host
     if not Path(path).is_dir():
         raise EntrypointInvalid(entrypoint=entrypoint, detail=f"the folder {path} does not exist here. {_WAY_OUT}")
     with tempfile.TemporaryDirectory(prefix="dispatcher-inspect-") as folder:

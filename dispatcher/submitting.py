@@ -1,7 +1,8 @@
-"""Submitting and deploying from Python: from what somebody asks to the runs and deployments that are kept.
+"""Submitting, and deploying from Python: from what somebody asks to the runs and deployments that are kept.
 
-Everything is looked at before anything is sent: the flow, its parameters, job variables, queues. Importing a flow to
-look at it is done `aside`, so that an event loop goes on meanwhile.
+Submitting goes this one way, from Python and from the commands. Everything is looked at before anything is sent: the
+flow, its parameters, job variables, queues. Importing a flow to look at it is done `aside`, so that an event loop goes
+on meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +39,18 @@ naming: ContextVar[Naming] = ContextVar("dispatcher_naming", default=entrypoints
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Receipt:
+    """What became of a request. `is_new` False: its idempotency key was known, and `run` is the earlier one.
+    `made_pool`, `made_queue`: the default pool was missing, its deployment's queue was gone, and is made (again)."""
+
+    run: Run
+    is_new: bool
+    made_pool: bool
+    made_queue: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
     """What several requests have in common: where their runs go, what they start from, what they must fit."""
 
     pool: str
@@ -58,50 +70,56 @@ class _Lot:
     new: list[NewRun] = field(default_factory=list)
     own_queues: set[str] = field(default_factory=set)  # of deployments: made again when they are gone
     is_default: bool = False  # nobody named the pool: it is made when it is missing
+    made_pool: bool = False
+    made_queues: set[str] = field(default_factory=set)
 
 
-def submit(requested: Sequence[Request]) -> Flow[list[Run]]:
-    """Submits the runs, in this order, a hundred at a time; returns them as they are kept.
+def submit(requested: Sequence[Request], *, source: Source | None = None) -> Flow[list[Receipt]]:
+    """Submits the runs, in this order, a hundred at a time; returns them as they are kept. `source`: that of all of
+    them, if it was looked up already.
 
     Raises `BadValue`, `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `NotFound`; then
     nothing was submitted. What fails later says how many were.
     """
-    sources: dict[object, _Source] = {}
+    sources: dict[object, Source] = {}
     lots: dict[str, _Lot] = {}
     for place, request in enumerate(requested):
         try:
             key = _key(request)
             if key not in sources:
-                sources[key] = yield from _source(request)
-            source = sources[key]
-            new = _new_run(request, source)
+                sources[key] = source or (yield from _source(request))
+            of = sources[key]
+            new = _new_run(request, of)
         except BadRequest as error:
             if len(requested) > 1:
                 error.add_note(f"This is request {place + 1} of {len(requested)}. Nothing was submitted.")
             raise
-        lot = lots.setdefault(source.pool, _Lot())
+        lot = lots.setdefault(of.pool, _Lot())
         lot.places.append(place)
         lot.new.append(new)
-        if source.deployment is not None:
-            lot.own_queues.add(source.queue)
+        if of.deployment is not None:
+            lot.own_queues.add(of.queue)
         elif request.pool is None:
             lot.is_default = True
     calls = {pool: _calls(pool, lot) for pool, lot in lots.items()}
-    for pool in (pool for pool, lot in lots.items() if lot.is_default):
-        yield from pools.ensure(pool)
+    for pool, lot in lots.items():
+        lot.made_pool = lot.is_default and (yield from pools.ensure(pool))
     if len(requested) > runs.SUBMIT_BATCH:  # one batch is all or nothing by itself
         for pool, lot in lots.items():
             yield from _check_queues(pool, lot)
-    found: dict[int, Run] = {}
+    found: dict[int, Receipt] = {}
     for pool, lot in lots.items():
         for start, call in zip(range(0, len(lot.new), runs.SUBMIT_BATCH), calls[pool], strict=True):
             try:
                 answers = yield from _sent(pool, lot, call)
             except BadRequest as error:
-                error.add_note(f"{len(found)} of {len(requested)} runs were submitted before that.")
+                if lot.made_pool:
+                    error.add_note(f"Work pool {pool!r} was made, of type agent.")
+                if len(requested) > 1:
+                    error.add_note(f"{len(found)} of {len(requested)} runs were submitted before that.")
                 raise
             batch = slice(start, start + runs.SUBMIT_BATCH)
-            found |= zip(lot.places[batch], (yield from _read(pool, lot.new[batch], answers)), strict=True)
+            found |= zip(lot.places[batch], (yield from _receipts(pool, lot, lot.new[batch], answers)), strict=True)
     return [found[place] for place in range(len(requested))]
 
 
@@ -113,17 +131,24 @@ def _key(request: Request) -> object:
     return what, request.pool, request.path, request.check
 
 
-def _source(request: Request) -> Flow[_Source]:
+def _source(request: Request) -> Flow[Source]:
     if request.deployment is not None:
-        return (yield from _of_deployment(request, request.deployment))
+        return (yield from of_deployment(request, request.deployment))
+    return (yield from of_flow(request))
+
+
+def of_flow(request: Request) -> Flow[Source]:
+    """Looks at the flow, function or command that a request names, which goes to the default pool unless it says
+    another. Raises `BadValue`, `EntrypointInvalid`, `FlowUnnamed`, `VariablesInvalid`, `PoolNotFound`."""
     wanted, seen = yield from looked_at(request.what, request.path, check=request.check)
     template = yield from templates.expected(request.pool)
     base = seen.filled(wanted)
     templates.check(template, base.job_variables, base.infrastructure, is_complete=False)
-    return _Source(template.pool, DEFAULT_QUEUE, base, seen.parameters, f"the flow {seen.flow_name!r}", template)
+    return Source(template.pool, DEFAULT_QUEUE, base, seen.parameters, f"the flow {seen.flow_name!r}", template)
 
 
-def _of_deployment(request: Request, name: str) -> Flow[_Source]:
+def of_deployment(request: Request, name: str) -> Flow[Source]:
+    """Looks up the deployment. Raises `BadValue`, `DeploymentNotFound`, `AmbiguousName`."""
     for option in ("pool", "path"):
         if getattr(request, option) is not None:
             raise BadValue(
@@ -133,7 +158,7 @@ def _of_deployment(request: Request, name: str) -> Flow[_Source]:
     found = yield from finding.deployment(name)
     template = yield from templates.read(found.pool)
     flow = f"deployment {found.name!r}"
-    return _Source(found.pool, found.queue, found.input.owning({}), found.parameter_schema, flow, template, found)
+    return Source(found.pool, found.queue, found.input.owning({}), found.parameter_schema, flow, template, found)
 
 
 def looked_at(what: Target, path: str | None, *, check: bool) -> Flow[tuple[RunInput, Signature]]:
@@ -154,7 +179,7 @@ def looked_at(what: Target, path: str | None, *, check: bool) -> Flow[tuple[RunI
     return wanted, (yield from aside(partial(signature.seen, wanted, check=True)))
 
 
-def _new_run(request: Request, source: _Source) -> NewRun:
+def _new_run(request: Request, source: Source) -> NewRun:
     wanted = request.over(source.base)
     if source.deployment is not None and request.job_variables:
         wanted = wanted.owning(dict(request.job_variables))
@@ -183,19 +208,21 @@ def _sent(pool: str, lot: _Lot, call: Call[list[Submitted]]) -> Flow[list[Submit
             queue = str(error.facts.get("queue"))
             if queue not in lot.own_queues:
                 raise
-            yield from queues.ensure(pool, queue)
+            if (yield from queues.ensure(pool, queue, for_runs=True)):
+                lot.made_queues.add(queue)
 
 
-def _read(pool: str, new: Sequence[NewRun], answers: Sequence[Submitted]) -> Flow[list[Run]]:
-    """The runs; what they are to execute is known here and not asked for."""
+def _receipts(pool: str, lot: _Lot, new: Sequence[NewRun], answers: Sequence[Submitted]) -> Flow[list[Receipt]]:
+    """With the runs as they are now; what they are to execute is known here and not asked for."""
     rows = yield from runs.read_many(pool, [answer.id for answer in answers], is_whole=False)
     known = {row.id: row for row in rows}
     found = []
     for wanted, answer in zip(new, answers, strict=True):
         if answer.is_new and answer.id in known:
-            found.append(replace(known[answer.id], input=wanted.input))
+            run = replace(known[answer.id], input=wanted.input)
         else:
-            found.append((yield from finding.run(known.get(answer.id, answer.id))))
+            run = yield from finding.run(known.get(answer.id, answer.id))
+        found.append(Receipt(run, answer.is_new, lot.made_pool, wanted.queue in lot.made_queues))
     return found
 
 

@@ -71,7 +71,7 @@ def _submit(
             timeout=timeout,
             check=check,
         )
-    return (yield from submit([what]))[0]
+    return (yield from submit([what]))[0].run
 
 
 def _submit_many(
@@ -98,7 +98,7 @@ def _submit_many(
             raise BadValue(
                 "give requests, as in submit_many([Request(...), ...]), or parameters for each run beside it."
             )
-    return (yield from submit(wanted))
+    return [receipt.run for receipt in (yield from submit(wanted))]
 
 
 def _get(run: Which) -> Flow[Run]:
@@ -177,14 +177,11 @@ def _logs(run: Which, *, last: int | None = None) -> Flow[list[LogLine]]:
     from dispatcher.ops import finding, runs
 
     found = yield from finding.run(run)
-    if last is not None:
-        return [line for _, line in (yield from runs.log_end(found.pool, found.id, most=max(1, last)))]
-    lines: list[LogLine] = []
-    after = "-"
-    while page := (yield from runs.logs(found.pool, found.id, after=after)):
-        lines += [line for _, line in page]
-        after = page[-1][0]
-    return lines
+    if last is None:
+        lines = yield from runs.log(found.pool, found.id)
+    else:
+        lines = yield from runs.log_end(found.pool, found.id, most=max(1, last))
+    return [line for _, line in lines]
 
 
 def _runs(

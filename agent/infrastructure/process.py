@@ -29,6 +29,7 @@ from agent.infrastructure.base import Ended, Sink
 from agent.infrastructure.configuration import Configuration
 from agent.infrastructure.guarding import Guarding
 from agent.infrastructure.process_job import WAYS_OUT, ProcessJob
+from dispatcher import current
 from dispatcher.errors import BadValue
 from dispatcher.models import Claimed
 
@@ -129,7 +130,7 @@ class ProcessInfrastructure:
                     "PYTHONUNBUFFERED": "1",
                     **wanted.env,
                     **self._environment,
-                    **_of_the_run(run, parameters),
+                    **current.environment(run, str(parameters)),  # which nothing overrides
                 },
                 start_new_session=True,
             )
@@ -167,15 +168,3 @@ def _home(run: Claimed, wanted: Configuration) -> Path | None:
     """Where the run starts: what the job says, from the code folder on; else the code folder; None: a temporary one."""
     folders = [folder for folder in (run.input.path, wanted.working_dir) if folder]
     return Path(*folders) if folders else None
-
-
-def _of_the_run(run: Claimed, parameters: Path) -> dict[str, str]:
-    """The run's part of the environment, which nothing overrides."""
-    return {
-        "DISPATCHER_RUN_ID": run.id,
-        "DISPATCHER_RUN_EPOCH": str(run.epoch),
-        "DISPATCHER_RUN_ATTEMPT": str(run.attempts + 1),
-        "DISPATCHER_RUN_NAME": run.name,
-        "DISPATCHER_DEPLOYMENT": run.deployment,
-        "DISPATCHER_PARAMETERS_FILE": str(parameters),
-    }

@@ -104,12 +104,10 @@ class NewRun:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """`is_new` is False when the idempotency key, or the id itself, was known: then `id` is the earlier run's.
-    `made_queue`: its deployment's queue was gone, and is made again."""
+    """`is_new` is False when the idempotency key, or the id itself, was known: then `id` is the earlier run's."""
 
     id: str
     is_new: bool
-    made_queue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

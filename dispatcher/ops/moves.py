@@ -60,8 +60,8 @@ def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
     return [run.id for run in (yield from waiting_runs(pool, deployment, queue=queue))]
 
 
-def waiting_runs(pool: str, deployment: str, *, queue: str = "") -> Flow[list[Run]]:
-    """As `waiting`: the runs, without what they execute."""
+def waiting_runs(pool: str, deployment: str, *, queue: str = "", is_whole: bool = False) -> Flow[list[Run]]:
+    """As `waiting`: the runs, and only if whole what they execute."""
     found: list[Run] = []
     start = 0
     while True:
@@ -69,7 +69,7 @@ def waiting_runs(pool: str, deployment: str, *, queue: str = "") -> Flow[list[Ru
         ids: list[str] = yield from Call("ZRANGE", (keyspace.runs_of(pool, deployment),), page, list)
         if not ids:
             return found
-        kept = yield from runs.read_many(pool, ids, is_whole=False)
+        kept = yield from runs.read_many(pool, ids, is_whole=is_whole)
         found += [run for run in kept if run.state is State.SCHEDULED and queue in ("", run.queue)]
         start += BATCH
 
@@ -94,14 +94,22 @@ class _Leaving:
         """With the deployment's new job variables under its own: the pool that it goes to may not know the old ones."""
         of = json.loads(self.input)
         had, own = of.pop("job_variables", {}), of.pop("own_job_variables", None)
-        if own is None:
-            is_known = not had or had == was or "schedule" in self.flat[::2]
-            own = {} if is_known else None
+        own = own_variables(had, own, was, is_scheduled="schedule" in self.flat[::2])
         if now is None or own is None:
             return self
         if variables := templates.merged(now, own):
             of |= {"job_variables": variables, "own_job_variables": own}
         return replace(self, input=json.dumps(of, separators=(",", ":")))
+
+
+def own_variables(
+    had: Document, own: Document | None, was: Document | None, *, is_scheduled: bool = False
+) -> Document | None:
+    """Those of a run's job variables that it said itself; None: they cannot be told from the deployment's. `own`: as it
+    is kept, `was`: the deployment's."""
+    if own is not None:
+        return own
+    return {} if not had or had == was or is_scheduled else None
 
 
 def move(
@@ -187,12 +195,8 @@ def _adopted(
 
 def _log(pool: str, run: str) -> Flow[list[Arg]]:
     """The log of a run that waits for its retry: entry, ms and text of each line, in one list."""
-    found: list[Arg] = []
-    after = "-"
-    while lines := (yield from runs.logs(pool, run, after=after)):
-        found += [word for entry, line in lines for word in (entry, line.at_ms, line.text)]
-        after = lines[-1][0]
-    return found
+    lines = yield from runs.log(pool, run)
+    return [word for entry, line in lines for word in (entry, line.at_ms, line.text)]
 
 
 def _decided(leaving: Sequence[_Leaving]) -> Flow[list[tuple[str, list[_Leaving], list[_Leaving]]]]:

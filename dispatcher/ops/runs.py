@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from dispatcher import keyspace, parameters
+from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import AmbiguousName, BadValue, QueueNotFound, RunIdShort, RunNotFound
-from dispatcher.models import Deployment, LogLine, NewRun, Run, Submitted
-from dispatcher.ops import pools, queues, templates
+from dispatcher.errors import AmbiguousName, BadValue, RunIdShort, RunNotFound
+from dispatcher.models import LogLine, NewRun, Run, Submitted
+from dispatcher.ops import pools
 from dispatcher.ops.reading import fields, optional, run_from
 from dispatcher.states import HELD, TERMINAL, State, known
 
@@ -64,33 +63,6 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
         tuple(args),
         lambda reply: _submitted(decode(reply)),
     )
-
-
-def submit_checked(pool: str, run: NewRun) -> Flow[Submitted]:
-    """Submits one run without a deployment, if its job variables fit the pool's template. Raises as `submit`;
-    `VariablesInvalid`."""
-    templates.check((yield from templates.read(pool)), run.input.job_variables, run.input.infrastructure)
-    return (yield from submit(pool, [run]))[0]
-
-
-def submit_deployed(deployment: Deployment, run: NewRun) -> Flow[Submitted]:
-    """Submits one run of the deployment, if its parameters fit the flow and its job variables the pool's template. Its
-    own queue is made again when it is gone; another one has to exist.
-
-    Raises as `submit`; `ParametersInvalid`, `VariablesInvalid`.
-    """
-    parameters.check(deployment.parameter_schema, run.input.parameters, flow=f"deployment {deployment.name!r}")
-    template = yield from templates.read(deployment.pool)
-    templates.check(template, run.input.job_variables, run.input.infrastructure)
-    try:
-        found = yield from submit(deployment.pool, [run])
-    except QueueNotFound:
-        if run.queue != deployment.queue:
-            raise
-        made_queue = yield from queues.ensure(deployment.pool, run.queue, for_runs=True)
-        found = yield from submit(deployment.pool, [run])
-        return replace(found[0], made_queue=made_queue)
-    return found[0]
 
 
 def _depth(value: object) -> int:
@@ -246,6 +218,15 @@ def logs(pool: str, run: str, *, after: str = "-", most: int = 1000) -> Call[lis
     """Log lines after the entry id `after`, oldest first, each with its entry id."""
     start = after if after == "-" else f"({after}"
     return Call("XRANGE", (keyspace.run_log(pool, run),), (start, "+", "COUNT", most), log_lines)
+
+
+def log(pool: str, run: str, *, after: str = "-") -> Flow[list[tuple[str, LogLine]]]:
+    """As `logs`, all of it, a page at a time; what is kept of a log is bounded by its bytes."""
+    found: list[tuple[str, LogLine]] = []
+    while page := (yield from logs(pool, run, after=after)):
+        found += page
+        after = page[-1][0]
+    return found
 
 
 def log_end(pool: str, run: str, *, most: int) -> Call[list[tuple[str, LogLine]]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from dispatcher import standalone
-from dispatcher.current import CurrentRun, running
+from dispatcher.current import CurrentRun, environment, running
 from dispatcher.models import Claimed, Document
 from dispatcher.states import State
 
@@ -163,19 +163,11 @@ def _command(run: Claimed, words: list[str], env: Mapping[str, str], home: Path,
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dispatcher-run-")))
     parameters = folder / "parameters.json"
     parameters.write_text(json.dumps(run.input.parameters), "utf-8")
-    of_the_run = {
-        "DISPATCHER_RUN_ID": run.id,
-        "DISPATCHER_RUN_EPOCH": str(run.epoch),
-        "DISPATCHER_RUN_ATTEMPT": str(run.attempts + 1),
-        "DISPATCHER_RUN_NAME": run.name,
-        "DISPATCHER_DEPLOYMENT": run.deployment,
-        "DISPATCHER_PARAMETERS_FILE": str(parameters),
-    }
     try:
         done = subprocess.run(
             words,
             cwd=home,
-            env={**os.environ, **env, **of_the_run},
+            env={**os.environ, **env, **environment(run, str(parameters))},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

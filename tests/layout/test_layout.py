@@ -142,7 +142,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "agent.child": (),
     "agent.inspection": (),
     "agent.annotations": (),
-    "agent.infrastructure*": (*CORE, "agent.infrastructure*", "agent.guardian"),
+    "agent.infrastructure*": (*CORE, "dispatcher.current", "agent.infrastructure*", "agent.guardian"),
     "agent.identity": (*CORE, "dispatcher.keyspace"),
     "agent.jobs": (*CORE, "dispatcher.templates", "dispatcher.rendering", "agent*"),
     "agent.execution": (*CORE, "dispatcher.rendering", "agent*"),
@@ -159,6 +159,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "dispatcher.timings",
         "dispatcher.requests",
         "dispatcher.signature",
+        "dispatcher.submitting",
         "cli*",
     ),
 }

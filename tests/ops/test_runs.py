@@ -21,8 +21,7 @@ from dispatcher.errors import (
 )
 from dispatcher.ids import new_id
 from dispatcher.models import NewRun, RunInput
-from dispatcher.models.deployments import Deployment
-from dispatcher.ops import deployments, leases, pools, queues, runs
+from dispatcher.ops import leases, pools, runs
 from dispatcher.states import State
 from tests.dumps import unchanged
 from tests.scene import POOL, Scene, new_run
@@ -149,15 +148,6 @@ def test_a_key_ends_after_a_week_or_with_its_run(scene: Scene) -> None:
     scene.run(runs.delete(POOL, run))
     assert scene.server.exists(key) == 0
     assert scene.submit(idempotency_key="k") != run
-
-
-def test_submitting_for_a_deployment_makes_its_own_queue_again(scene: Scene) -> None:
-    deployment = Deployment("f/d", "1", POOL, "q", RunInput())
-    scene.run(deployments.save(deployment))
-    scene.run(queues.delete(POOL, "q"))
-    found = scene.run(runs.submit_deployed(deployment, new_run("q", deployment="f/d")))
-    assert scene.see(found.id).queue == "q"
-    scene.refused(runs.submit_deployed(deployment, new_run("ghost", deployment="f/d")), QueueNotFound, "'ghost'")
 
 
 # read, find, list ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher import errors
+from dispatcher import errors, models
 from dispatcher.call import Call, Flow, aside
 from dispatcher.models import Deployment, RunInput, Schedule
 from dispatcher.ops import deploying, deployments, endings, finding, pools, queues, runs
@@ -25,9 +25,14 @@ def deployment(name: str, **options: object) -> Deployment:
     return replace(made, **options)  # type: ignore[arg-type]
 
 
+def submitted(run: Run, *requests: Request) -> list[models.Run]:
+    """The runs of these requests."""
+    return [receipt.run for receipt in run(submit(requests))]
+
+
 def test_runs_of_several_pools_come_back_in_the_order_of_the_requests(scene: Scene) -> None:
     scene.run(pools.create("q"))
-    found = scene.run(submit([replace(TRUE, pool=pool, name=f"r{n}") for n, pool in enumerate("pqpqp")]))
+    found = submitted(scene.run, *[replace(TRUE, pool=pool, name=f"r{n}") for n, pool in enumerate("pqpqp")])
     assert [(run.pool, run.name) for run in found] == [(pool, f"r{n}") for n, pool in enumerate("pqpqp")]
 
 
@@ -35,7 +40,8 @@ def test_a_deployments_own_queue_is_made_again_and_no_other(scene: Scene) -> Non
     scene.run(deploying.store(deployment("f/x"), None))
     scene.run(queues.delete("p", "lane"))
     many = [Request("f/x") for _ in range(250)]
-    assert {run.queue for run in scene.run(submit(many))} == {"lane"}
+    assert {(one.run.queue, one.made_queue) for one in scene.run(submit(many))} == {("lane", True)}
+    assert [one.made_queue for one in scene.run(submit(many[:1]))] == [False]
     with pytest.raises(errors.QueueNotFound, match="other"):
         scene.run(submit([Request("f/x", queue="other")]))
 
@@ -49,9 +55,9 @@ def test_nothing_of_many_is_submitted_when_a_queue_is_missing(scene: Scene) -> N
 
 def test_a_run_submitted_before_comes_back_whole(scene: Scene) -> None:
     request = replace(TRUE, idempotency_key="k", tags=("first",))
-    (first,) = scene.run(submit([request]))
+    (first,) = submitted(scene.run, request)
     again = scene.run(submit([replace(request, tags=("second",)), request]))
-    assert [(run.id, run.input.tags) for run in again] == [(first.id, ("first",))] * 2
+    assert [(one.run.id, one.run.input.tags, one.is_new) for one in again] == [(first.id, ("first",), False)] * 2
 
 
 def test_storing_keeps_what_deploying_does_not_change(scene: Scene) -> None:
@@ -130,7 +136,7 @@ def test_a_wait_sees_an_end_that_came_before_it_looked(scene: Scene) -> None:
 def test_a_wait_follows_a_run_to_another_pool(scene: Scene) -> None:
     scene.run(pools.create("q"))
     scene.run(deploying.store(deployment("f/x"), None))
-    (run,) = scene.run(submit([Request("f/x")]))
+    (run,) = submitted(scene.run, Request("f/x"))
     moved = False
 
     def waiting() -> Flow[State]:
@@ -199,5 +205,5 @@ def test_a_flow_is_looked_at_in_a_step_of_its_own(run: Run, tmp_path: Path) -> N
     (tmp_path / "flows.py").write_text("def load(day): ...\n")
     with pytest.raises(errors.ParametersInvalid, match="'day' is missing"):
         run(submit([Request("flows.py:load", path=str(tmp_path))]))
-    (found,) = run(submit([Request("flows.py:load", path=str(tmp_path), check=False)]))
+    (found,) = submitted(run, Request("flows.py:load", path=str(tmp_path), check=False))
     assert found.input.entrypoint == "flows.py:load"
