@@ -122,7 +122,7 @@ class AsyncClient(Verbs):
             if self._is_closed:  # meanwhile: this connection may have been made after the others were closed
                 await connected.connection_pool.disconnect()
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Closes every connection; what another task waits for ends with `ClientClosed`. May be called again."""
         self._is_closed = True
         if self._loop is not None:
@@ -132,10 +132,14 @@ class AsyncClient(Verbs):
             await connected.connection_pool.disconnect()
         self._by_wait.clear()
 
+    async def aclose(self) -> None:
+        """As `close`, by the name that `contextlib.aclosing` calls."""
+        await self.close()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
+        await self.close()

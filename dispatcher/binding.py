@@ -8,8 +8,9 @@ The first verb of a client looks whether its Redis is one that work may be entru
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
+from inspect import Parameter, Signature, iscoroutinefunction, signature
+from types import MethodType
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from dispatcher.aio import AsyncClient
@@ -46,11 +47,15 @@ class Namespace(Generic[D_co]):
 
 
 class Verb(Generic[P, R_co]):
-    """A method of both clients."""
+    """A method of both clients; an async one where the client's `run` is."""
 
     def __init__(self, operation: Callable[P, Call[R_co] | Flow[R_co]]) -> None:
         self._operation = operation
+        self._made: dict[bool, Callable[..., Any]] = {}
         self.__doc__ = operation.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
 
     @overload
     def __get__(self, owner: Client | Namespace[Client], kind: type) -> Callable[P, R_co]: ...
@@ -61,19 +66,45 @@ class Verb(Generic[P, R_co]):
     ) -> Callable[P, Coroutine[Any, Any, R_co]]: ...
 
     @overload
-    def __get__(self, owner: None, kind: type) -> Callable[P, Call[R_co] | Flow[R_co]]: ...
+    def __get__(self, owner: None, kind: type) -> Callable[Concatenate[Any, P], Any]: ...
 
     def __get__(self, owner: Any, kind: type) -> Any:
-        operation = self._operation
-        if owner is None:  # for `help(Client)`
-            return operation
-        driver: Driver = owner.driver if isinstance(owner, Namespace) else owner
+        is_async = iscoroutinefunction(getattr(kind if owner is None else _driver(owner), "run", None))
+        if is_async not in self._made:
+            self._made[is_async] = self._method(kind, is_async)
+        function = self._made[is_async]
+        return function if owner is None else MethodType(function, owner)
 
-        @wraps(operation)
-        def method(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def _method(self, kind: type, is_async: bool) -> Callable[..., Any]:
+        operation = self._operation
+
+        def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            driver = _driver(self)
             return driver.run(_trusting(driver.trust, operation(*args, **kwargs)))
 
-        return method
+        async def awaited(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Any:
+            return await method(self, *args, **kwargs)
+
+        made: Any = awaited if is_async else method
+        made.__name__, made.__qualname__ = self._name, f"{kind.__name__}.{self._name}"
+        made.__module__, made.__doc__ = kind.__module__, operation.__doc__
+        made.__signature__ = _as_method(signature(operation))
+        return cast("Callable[..., Any]", made)
+
+
+def _driver(owner: Any) -> Driver:
+    found: Driver = owner.driver if isinstance(owner, Namespace) else owner
+    return found
+
+
+def _as_method(told: Signature) -> Signature:
+    """The operation's signature as that of a method, which returns what the `Call` or `Flow` comes to."""
+    returned = str(told.return_annotation)
+    for kind in ("Call[", "Flow["):
+        if returned.startswith(kind):
+            returned = returned.removeprefix(kind)[:-1]
+    of_its_own = Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)
+    return Signature([of_its_own, *told.parameters.values()], return_annotation=returned)
 
 
 def verb(operation: Callable[P, Call[R] | Flow[R]]) -> Verb[P, R]:

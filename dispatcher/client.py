@@ -268,7 +268,7 @@ class Client(Verbs):
             connected.connection_pool.disconnect()
         self._by_wait.clear()
 
-    def start_anew(self) -> None:
+    def _start_anew(self) -> None:
         """In a forked child: the parent's connections are let go of without a word to the server."""
         inherited, self._by_wait = self._by_wait, {}
         for connected in inherited.values():
@@ -289,7 +289,7 @@ _clients: WeakSet[Client] = WeakSet()
 
 def _start_anew() -> None:
     for client in list(_clients):
-        client.start_anew()
+        client._start_anew()
 
 
 os.register_at_fork(after_in_child=_start_anew)

@@ -348,7 +348,8 @@ def set_paused(name: str, is_paused: bool) -> Flow[Saved]:
 
 
 def add_schedule(name: str, schedule: Schedule) -> Flow[Saved]:
-    """Raises as `change`; `ScheduleExists`."""
+    """Gives the deployment one more schedule, whose first runs are made at once. Raises as `change`;
+    `ScheduleExists`."""
 
     def changed(deployment: Deployment) -> Deployment:
         if any(one.id == schedule.id for one in deployment.schedules):

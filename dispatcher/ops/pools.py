@@ -196,6 +196,7 @@ def pause(name: str, note: str = "") -> Call[None]:
 
 
 def resume(name: str) -> Call[None]:
+    """The pool hands out runs again; its note is gone. Raises `PoolNotFound`."""
     return _set(name, "paused", 0, "note", "")
 
 

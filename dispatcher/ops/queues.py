@@ -173,6 +173,7 @@ def pause(pool: str, name: str, note: str = "") -> Call[None]:
 
 
 def resume(pool: str, name: str) -> Call[None]:
+    """The queue hands out runs again; its note is gone. Raises `PoolNotFound`, `QueueNotFound`."""
     return _set(pool, name, "paused", 0, "note", "")
 
 

@@ -475,10 +475,31 @@ def public(kind: type) -> set[str]:
 
 
 def test_both_clients_have_the_same_methods() -> None:
-    assert public(Client) - public(AsyncClient) == {"close", "start_anew"}
     assert public(AsyncClient) - public(Client) == {"aclose"}
-    assert list(inspect.signature(Client.submit).parameters)[:3] == ["what", "parameters", "pool"]
-    assert inspect.getdoc(AsyncClient.wait)
+    assert public(Client) - public(AsyncClient) == set()
+    for name in public(Client) - {"deployments", "pools", "queues"}:
+        sync, awaited = getattr(Client, name), getattr(AsyncClient, name)
+        assert inspect.signature(sync) == inspect.signature(awaited), name
+        assert (inspect.iscoroutinefunction(sync), inspect.iscoroutinefunction(awaited)) == (False, True), name
+        assert inspect.getdoc(sync), name
+        assert sync.__qualname__.endswith(f".{name}")
+
+
+def test_a_method_tells_what_it_takes_and_returns(worker: Worker) -> None:
+    async def main() -> None:
+        async with AsyncClient() as awaited:
+            for noun in ("deployments", "pools", "queues"):
+                ours, theirs = getattr(worker.client, noun), getattr(awaited, noun)
+                assert public(type(ours)) == public(type(theirs))
+                for name in public(type(ours)):
+                    assert inspect.signature(getattr(ours, name)) == inspect.signature(getattr(theirs, name))
+                    assert inspect.iscoroutinefunction(getattr(theirs, name))
+                    assert inspect.getdoc(getattr(ours, name)), f"{noun}.{name}"
+
+    asyncio.run(main())
+    assert list(inspect.signature(Client.submit).parameters)[:4] == ["self", "what", "parameters", "pool"]
+    assert str(inspect.signature(worker.client.wait)).endswith("-> 'Run'")
+    assert str(inspect.signature(worker.client.pools.list)) == "() -> 'list[Pool]'"
 
 
 def test_the_same_awaited(worker: Worker) -> None:
