@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dispatcher.errors import BadRequest, PoolNotFound
+from dispatcher.errors import BadRequest, DispatcherError, PoolNotFound, QueueNotFound
 
 if TYPE_CHECKING:
     from dispatcher.client import Client
@@ -111,7 +111,22 @@ def connected() -> Iterator[Client]:
         if not current.is_embedded:
             client.run(broker_facts.check(allow_unsafe=current.settings.allow_unsafe_broker))
         client.trust.is_given = True
-        yield client
+        try:
+            yield client
+        except (PoolNotFound, QueueNotFound) as error:
+            tell_near(client, error)
+            raise
+
+
+def tell_near(client: Client, error: PoolNotFound | QueueNotFound, queue: str = "") -> None:
+    """Adds to the error what may have been meant, unless that was done; `queue`: which one of that pool was wanted."""
+    from dispatcher.ops import finding
+
+    if hasattr(error, "__notes__"):
+        return
+    with suppress(DispatcherError):
+        if hint := client.run(finding.near(error, queue)):
+            error.add_note(hint)
 
 
 def let_time_pass(client: Client, pool: str) -> None:

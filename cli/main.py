@@ -49,6 +49,7 @@ COMMANDS = {
 
 # The first class that fits decides; click's own exceptions carry their code (2 for wrong usage).
 EXIT_CODES: tuple[tuple[type[BaseException], int], ...] = (
+    (errors.BrokerFull, 1),  # it is there, and says no
     (errors.BrokerUnavailable, 3),
     (errors.BrokerRefused, 3),
     (errors.DispatcherError, 1),  # BadRequest: refused or not found; LostRace; BugFound asks for a report

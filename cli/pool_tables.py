@@ -8,11 +8,14 @@ from typing import Any, TypeVar
 import click
 
 from cli import render
-from cli.types import DURATION, HOURS
+from cli.types import HOURS, Duration, Whole
 from dispatcher.models import Pool, Queue, Run
+from dispatcher.models.pools import MAX_KEEP_RUNS, MAX_LIMIT, MIN_KEEP_MS, MIN_KEEP_RUNS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PREVIEW_MOST = 100
+NOTE_MOST = 60  # characters of a note below a table; `inspect` shows all of it
+LIMIT = Whole(0, MAX_LIMIT)
 
 # Prefect's own short form, so these two commands have no -h for help.
 HOURS_FORM = {"help_option_names": ["--help"]}
@@ -33,14 +36,14 @@ def retention_options(command: Command) -> Command:
     command = click.option(
         "--retention-runs",
         "keep_runs",
-        type=int,
+        type=Whole(MIN_KEEP_RUNS, MAX_KEEP_RUNS),
         metavar="N",
         help="Keep at most N finished runs of each final state, 100 or more.  [default for a new pool: 10000]",
     )(command)
     return click.option(
         "--retention",
         "keep_ms",
-        type=DURATION,
+        type=Duration(least_ms=MIN_KEEP_MS, words="a minute or more"),
         metavar="DURATION",
         help="Keep finished runs so long, a minute or more.  [default for a new pool: 7d]",
     )(command)
@@ -73,8 +76,24 @@ def common_details(found: Pool | Queue) -> list[tuple[str, object]]:
     ]
 
 
+def limit_option(command: Command) -> Command:
+    """`-l/--limit`; the command gets `limit`, None: not given."""
+    return click.option("-l", "--limit", type=LIMIT, metavar="N", help="Most runs at once; 0 admits nothing.")(command)
+
+
+def paused_legend(found: Iterable[Pool | Queue]) -> str:
+    """What stands below a table with paused ones: what the mark means, and why each is paused, where that was said."""
+    lines = [render.PAUSED_LEGEND]
+    for one in found:
+        if one.is_paused and one.note:
+            note = render.clean(one.note)
+            lines.append(f"     {one.name}: {note if len(note) <= NOTE_MOST else note[: NOTE_MOST - 1] + '…'}")
+    return "\n".join(lines)
+
+
 def show_queues(queues: Iterable[Queue]) -> None:
     """The table of queues, in the order given."""
+    queues = list(queues)
     render.table(
         ["Name", "Priority", "ID", "Concurrency limit", "Slots used", "Late"],
         [
@@ -89,7 +108,7 @@ def show_queues(queues: Iterable[Queue]) -> None:
             for queue in queues
         ],
         empty="No work queue matches.",
-        legend=render.PAUSED_LEGEND,
+        legend=paused_legend(queues),
     )
 
 

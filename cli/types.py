@@ -22,13 +22,22 @@ else:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class Whole(click.IntRange):
+    """A whole number of a range. What is none is refused in these words, not as no "valid integer range"."""
+
+    name = "integer"
+
+
 class Duration(Milliseconds):
-    """`1h30m` as milliseconds; `is_positive`: 0 is refused."""
+    """`1h30m` as milliseconds; `is_positive`: 0 is refused; `words` names the range from `least_ms` to `most_ms`."""
 
     name = "duration"
 
-    def __init__(self, *, is_positive: bool = False) -> None:
+    def __init__(
+        self, *, is_positive: bool = False, least_ms: int = 0, most_ms: float = math.inf, words: str = ""
+    ) -> None:
         self.is_positive = is_positive
+        self.least_ms, self.most_ms, self.words = least_ms, most_ms, words
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if isinstance(value, int):
@@ -39,6 +48,8 @@ class Duration(Milliseconds):
             self.fail(str(error), param, ctx)
         if self.is_positive and not found:
             self.fail(f"{value!r} is too short: give more than 0", param, ctx)
+        if not self.least_ms <= found <= self.most_ms:
+            self.fail(f"{value!r} is not possible: give {self.words}", param, ctx)
         return found
 
 

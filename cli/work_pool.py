@@ -1,10 +1,12 @@
 """`dispatcher work-pool`: where runs wait.
 
-What a pool may be is decided in `dispatcher/ops/pools.py`. Commands that read let time pass in the pool first, so
-that they tell the truth where no consumer lives.
+Every command takes a pool's name or id. What a pool may be is decided in `dispatcher/ops/pools.py`. Commands that read
+let time pass in the pool first, so that they tell the truth where no consumer lives.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,9 +14,12 @@ from cli import render
 from cli.context import confirm, connected, let_time_pass, output_option, yes_option
 from cli.pool_tables import (
     HOURS_FORM,
+    LIMIT,
     PREVIEW_MOST,
     common_details,
     hours_option,
+    limit_option,
+    paused_legend,
     retention_options,
     show_preview,
     show_queues,
@@ -22,11 +27,23 @@ from cli.pool_tables import (
     template_words,
 )
 from cli.pool_template import get_default_base_job_template, template_from, template_option, warn_of_deployments
-from cli.types import DURATION
-from dispatcher.models.pools import DEFAULT_KEEP_MS, DEFAULT_KEEP_RUNS, DEFAULT_LEASE_MS
+from cli.types import Duration
+from dispatcher.models.pools import DEFAULT_KEEP_MS, DEFAULT_KEEP_RUNS, DEFAULT_LEASE_MS, MAX_LEASE_MS, MIN_LEASE_MS
 from dispatcher.ops import pools, previews
 
+if TYPE_CHECKING:
+    from dispatcher.client import Client
+    from dispatcher.models import Pool
+
+LEASE = Duration(least_ms=MIN_LEASE_MS, most_ms=MAX_LEASE_MS, words="5s to 1h")
 LONGEST_STOP_S = 40.0  # how long a deletion waits for consumers to stop what they run: their grace and more
+
+
+def _now(client: Client, name_or_id: str) -> Pool:
+    """The pool, after time has passed in it. Raises `PoolNotFound`."""
+    pool = client.run(pools.find(name_or_id))
+    let_time_pass(client, pool.name)
+    return client.run(pools.read(pool.name))
 
 
 @click.group()
@@ -54,11 +71,11 @@ work_pool.add_command(get_default_base_job_template)
     metavar="TYPE",
     help="agent: for agents; another one, such as process: for workers of that type.",
 )
-@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
+@limit_option
 @click.option("--description", default="", help="What it is for.")
 @click.option(
     "--lease",
-    type=DURATION,
+    type=LEASE,
     default=f"{DEFAULT_LEASE_MS // 1000}s",
     show_default=True,
     help="How long a silent consumer keeps its runs, 5s to 1h.",
@@ -146,7 +163,7 @@ def ls(output: str) -> None:
             for pool in found
         ],
         empty="There is no work pool. Make one: dispatcher work-pool create NAME",
-        legend=render.PAUSED_LEGEND,
+        legend=paused_legend(found),
     )
 
 
@@ -161,8 +178,7 @@ def inspect(name: str, output: str) -> None:
       dispatcher work-pool inspect above-ground
     """
     with connected() as client:
-        let_time_pass(client, name)
-        pool = client.run(pools.read(name))
+        pool = _now(client, name)
     if output == "json":
         render.document(pool.document())
         return
@@ -194,15 +210,15 @@ def preview(name: str, within_ms: int, output: str) -> None:
       dispatcher work-pool preview above-ground --hours 12
     """
     with connected() as client:
-        let_time_pass(client, name)
-        queues = [queue.name for queue in client.run(pools.read(name)).queues]
-        runs = client.run(previews.waiting(name, queues, within_ms=within_ms, most=PREVIEW_MOST + 1))
+        pool = _now(client, name)
+        queues = [queue.name for queue in pool.queues]
+        runs = client.run(previews.waiting(pool.name, queues, within_ms=within_ms, most=PREVIEW_MOST + 1))
     show_preview(runs, within_ms, output)
 
 
 @work_pool.command()
 @click.argument("name")
-@click.option("--note", help="Why; shown by inspect and by flow-run why.")
+@click.option("--note", help="Why; shown by ls, inspect and flow-run why.")
 @output_option
 def pause(name: str, note: str | None, output: str) -> None:
     """Let the pool hand nothing out; running runs go on.
@@ -212,7 +228,8 @@ def pause(name: str, note: str | None, output: str) -> None:
       dispatcher work-pool pause above-ground --note "database upgrade"
     """
     with connected() as client:
-        client.run(pools.pause(name, client.run(pools.read(name)).note if note is None else note))
+        name = client.run(pools.find(name)).name
+        client.run(pools.pause(name, note))
         render.outcome(
             output,
             f"Work pool {name!r} is paused. Go on: dispatcher work-pool resume {name}",
@@ -231,6 +248,7 @@ def resume(name: str, output: str) -> None:
       dispatcher work-pool resume above-ground
     """
     with connected() as client:
+        name = client.run(pools.find(name)).name
         client.run(pools.resume(name))
         render.outcome(
             output,
@@ -242,8 +260,8 @@ def resume(name: str, output: str) -> None:
 @work_pool.command()
 @click.argument("name")
 @click.option("--description", help="What it is for.")
-@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
-@click.option("--lease", type=DURATION, help="How long a silent consumer keeps its runs, 5s to 1h.")
+@limit_option
+@click.option("--lease", type=LEASE, help="How long a silent consumer keeps its runs, 5s to 1h.")
 @retention_options
 @template_option
 @output_option
@@ -273,6 +291,7 @@ def update(
         )
     template = template_from(template_file)
     with connected() as client:
+        name = client.run(pools.find(name)).name
         client.run(
             pools.update(
                 name,
@@ -292,7 +311,7 @@ def update(
 # ignore_unknown_options: so that -1 is a number that is refused, not an option that does not exist.
 @work_pool.command("set-concurrency-limit", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.argument("limit", type=int)
+@click.argument("limit", type=LIMIT)
 @output_option
 def set_concurrency_limit(name: str, limit: int, output: str) -> None:
     """Set how many runs may be held at once; lowering stops none that is.
@@ -302,6 +321,7 @@ def set_concurrency_limit(name: str, limit: int, output: str) -> None:
       dispatcher work-pool set-concurrency-limit above-ground 5
     """
     with connected() as client:
+        name = client.run(pools.find(name)).name
         client.run(pools.set_limit(name, limit))
         render.outcome(
             output,
@@ -321,6 +341,7 @@ def clear_concurrency_limit(name: str, output: str) -> None:
       dispatcher work-pool clear-concurrency-limit above-ground
     """
     with connected() as client:
+        name = client.run(pools.find(name)).name
         client.run(pools.set_limit(name, None))
         render.outcome(
             output,
@@ -342,7 +363,7 @@ def delete(name: str, yes: bool, cancel_runs: bool, output: str) -> None:
       dispatcher work-pool delete above-ground --cancel-runs
     """
     with connected() as client:
-        client.run(pools.read(name))
+        name = client.run(pools.find(name)).name
         confirm(f"Delete work pool {name!r} with its queues, deployments and the records of its runs?", yes=yes)
         cancelled = client.run(pools.delete(name, cancel_runs=cancel_runs, longest_wait_s=LONGEST_STOP_S))
     runs_were = "run was" if cancelled == 1 else "runs were"

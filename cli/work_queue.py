@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import queue_filters, render
-from cli.context import confirm, connected, let_time_pass, output_option, yes_option
+from cli.context import confirm, connected, let_time_pass, output_option, tell_near, yes_option
 from cli.pool_tables import (
     HOURS_FORM,
+    LIMIT,
     PREVIEW_MOST,
     common_details,
     hours_option,
+    limit_option,
     show_preview,
     show_queues,
     start_command,
 )
-from dispatcher.errors import FilterMisplaced, NotFound, PoolNotFound
+from cli.types import Whole
+from dispatcher.errors import FilterMisplaced, PoolNotFound, QueueNotFound
 from dispatcher.models import DEFAULT_POOL, Queue
 from dispatcher.ops import pools, previews, queues
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
     from dispatcher.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
-PRIORITY = click.IntRange(max=999_999_999)  # only so that the help and a refusal name it; see `ops/queues.py`
+PRIORITY = Whole(1, queues.MAX_PRIORITY)
 
 
 def pool_option(command: F) -> F:
@@ -47,11 +50,10 @@ def _found(client: Client, pool: str | None, name_or_id: str) -> Queue:
     """
     try:
         found = client.run(queues.read(pool or DEFAULT_POOL, name_or_id))
-    except NotFound:
-        if pool is not None:
-            raise
-        elsewhere = client.run(queues.with_id(name_or_id))
+    except (PoolNotFound, QueueNotFound) as error:
+        elsewhere = None if pool is not None else client.run(queues.with_id(name_or_id))
         if elsewhere is None:
+            tell_near(client, error, name_or_id)
             raise
         found = elsewhere
     return found
@@ -81,7 +83,7 @@ def work_queue() -> None:
 @work_queue.command()
 @click.argument("name")
 @pool_option
-@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
+@limit_option
 @click.option("-q", "--priority", type=PRIORITY, metavar="N", help="1 goes first; the lowest free number if not given.")
 @click.option("--description", default="", help="What it is for.")
 @queue_filters.legacy_options
@@ -219,7 +221,7 @@ def preview(name: str, pool: str | None, within_ms: int, output: str) -> None:
 @work_queue.command()
 @click.argument("name")
 @pool_option
-@click.option("--note", help="Why; shown by inspect and by flow-run why.")
+@click.option("--note", help="Why; shown by ls, inspect and flow-run why.")
 @output_option
 def pause(name: str, pool: str | None, note: str | None, output: str) -> None:
     """Let the queue hand nothing out; running runs go on.
@@ -230,7 +232,7 @@ def pause(name: str, pool: str | None, note: str | None, output: str) -> None:
     """
     with connected() as client:
         queue = _found(client, pool, name)
-        client.run(queues.pause(queue.pool, queue.name, queue.note if note is None else note))
+        client.run(queues.pause(queue.pool, queue.name, note))
         back = f"dispatcher work-queue resume {queue.name} --pool {queue.pool}"
         _tell(client, queue, output, f"Work queue {queue.name!r} is paused. Go on: {back}")
 
@@ -256,7 +258,7 @@ def resume(name: str, pool: str | None, output: str) -> None:
 @click.argument("name")
 @pool_option
 @click.option("--description", help="What it is for.")
-@click.option("-l", "--limit", type=int, metavar="N", help="Most runs at once; 0 admits nothing.")
+@limit_option
 @output_option
 def update(name: str, pool: str | None, description: str | None, limit: int | None, output: str) -> None:
     """Change what is given, and nothing else.
@@ -276,7 +278,7 @@ def update(name: str, pool: str | None, description: str | None, limit: int | No
 # ignore_unknown_options: so that -1 is a number that is refused, not an option that does not exist.
 @work_queue.command("set-concurrency-limit", context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.argument("limit", type=int)
+@click.argument("limit", type=LIMIT)
 @pool_option
 @output_option
 def set_concurrency_limit(name: str, limit: int, pool: str | None, output: str) -> None:

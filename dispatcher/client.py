@@ -26,6 +26,8 @@ from redis.exceptions import (
     InvalidResponse,
     NoPermissionError,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     RedisError,
     TimeoutError,  # noqa: A004
 )
@@ -154,6 +156,10 @@ def translated(error: Exception, url: str) -> errors.DispatcherError:
         return kind(
             f"Redis cannot be reached at {place}: {str(error).rstrip('.')}. Start it, or name another with --redis-url."
         )
+    if isinstance(error, OutOfMemoryError):
+        return errors.BrokerFull(place=place)
+    if isinstance(error, ReadOnlyError):
+        return errors.BrokerReadOnly(place=place)
     return errors.BrokerRefused(f"{error} ({place})")
 
 

@@ -65,6 +65,16 @@ class BrokerForeign(BrokerRefused):
     """{detail}"""
 
 
+class BrokerFull(BrokerRefused):
+    """Redis at {place} is full: it has reached its memory limit (maxmemory), and what was asked needs more. Runs go \
+on and can end. Free memory (`dispatcher work-pool update NAME --retention 1h`, `dispatcher flow-run delete RUN`), or \
+raise the limit (`redis-cli CONFIG SET maxmemory`, and in its configuration)."""
+
+
+class BrokerReadOnly(BrokerRefused):
+    """Redis at {place} is a replica, which takes no writes. Name the primary with --redis-url."""
+
+
 class BugFound(DispatcherError):
     """This should not happen, please report it: {detail}"""
 
@@ -73,8 +83,8 @@ class BugFound(DispatcherError):
 
 
 class BadName(BadRequest):
-    """{noun} name {name!r} is not valid: it must start with a letter or digit and may hold only letters, digits, \
-'.', '_' and '-', 100 characters at most."""
+    """{noun} name {name!r} is not valid: it must start with a letter or digit and may hold only letters (a to z, A to \
+Z), digits, '.', '_' and '-', 100 characters at most."""
 
 
 class BadValue(BadRequest):

@@ -11,6 +11,7 @@ from dispatcher.pool_types import WORKER_TYPES, default_template
 
 DEFAULT_LEASE_MS = 30_000
 MIN_LEASE_MS, MAX_LEASE_MS = 5_000, 3_600_000
+MAX_LIMIT = 999_999_999  # nine digits, as a queue's priority
 DEFAULT_KEEP_MS, MIN_KEEP_MS = 604_800_000, 60_000
 DEFAULT_KEEP_RUNS, MIN_KEEP_RUNS, MAX_KEEP_RUNS = 10_000, 100, 10_000_000
 DEFAULT_POOL = "default-agent-pool"

@@ -3,6 +3,7 @@ so that the truth is told also where no consumer lives who would notice a due or
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from dispatcher.call import Flow
@@ -54,6 +55,26 @@ def let_time_pass(pool: str) -> Flow[None]:
     for _ in range(TICKS):
         if not (yield from pools.tick(pool)):
             return
+
+
+def near(error: PoolNotFound | QueueNotFound, queue: str = "") -> Flow[str]:
+    """What may have been meant instead, as a sentence; empty: nobody knows. `queue`: which one was wanted of the pool
+    that was not found."""
+    wanted = queue if isinstance(error, PoolNotFound) else str(error.facts["queue"])
+    of_pool = str(error.facts.get("pool", ""))
+    known = yield from pools.list_all()
+    others = [pool.name for pool in known if any(wanted in (one.name, one.id) for one in pool.queues)]
+    if wanted and others:
+        return f"Work pool {others[0]} has a queue {wanted}: give --pool {others[0]}."
+    if isinstance(error, PoolNotFound):
+        return _did_you_mean(of_pool, [pool.name for pool in known])
+    return _did_you_mean(wanted, {one.name: 1 for pool in known if of_pool in ("", pool.name) for one in pool.queues})
+
+
+def _did_you_mean(wanted: str, known: Iterable[str]) -> str:
+    by_lower = {name.lower(): name for name in known}  # capitals are the usual slip
+    found = get_close_matches(wanted.lower(), by_lower, n=1)
+    return f"Did you mean {by_lower[found[0]]}?" if found else ""
 
 
 def listed(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import Any
 
 from dispatcher import keyspace, pool_types, templates
 from dispatcher.call import Arg, Call, Flow, expect
-from dispatcher.errors import BadValue, PoolExists, PoolNotFound, PoolRunsStopping
+from dispatcher.errors import BadValue, BrokerRefused, PoolExists, PoolNotFound, PoolRunsStopping
 from dispatcher.ids import new_id
 from dispatcher.models import Document, Pool
 from dispatcher.models.pools import (
@@ -21,6 +22,7 @@ from dispatcher.models.pools import (
     DEFAULT_LEASE_MS,
     MAX_KEEP_RUNS,
     MAX_LEASE_MS,
+    MAX_LIMIT,
     MIN_KEEP_MS,
     MIN_KEEP_RUNS,
     MIN_LEASE_MS,
@@ -30,11 +32,13 @@ from dispatcher.ops.reading import optional, pool_from
 
 def limit_text(limit: int | None) -> str:
     """A concurrency limit as scripts take it: None, no limit, is empty; 0 admits nothing. Raises `BadValue` for a
-    negative one."""
+    negative one, and for one of more than nine digits."""
     if limit is None:
         return ""
-    if limit < 0:
-        raise BadValue(f"a concurrency limit of {limit} is not possible: give 0 or more, or clear the limit.")
+    if not 0 <= limit <= MAX_LIMIT:
+        raise BadValue(
+            f"a concurrency limit of {limit} is not possible: give 0 or more, {MAX_LIMIT} at most, or clear the limit."
+        )
     return str(limit)
 
 
@@ -102,12 +106,9 @@ def create(
         ),
         expect("created", pool=name),
     )
-    try:
-        yield from making
-    except PoolExists:
-        yield from _list_in_directory(name)  # a crash may have left it out
-        raise
-    yield from _list_in_directory(name)
+    yield from _list_in_directory(name)  # before: what a full Redis refuses here has left nothing behind
+    yield from making
+    yield from _list_in_directory(name)  # and after: a deletion that was about to end may have taken it out
     return (yield from read(name))
 
 
@@ -118,7 +119,8 @@ def ensure(name: str, *, type: str = "agent", template: Document | None = None) 
     except PoolNotFound:
         pass
     else:
-        yield from _list_in_directory(name)  # a crash may have left it out
+        with suppress(BrokerRefused):  # when it is full, say: it is there, which was asked
+            yield from _list_in_directory(name)  # a deletion of its predecessor may have taken it out
         return False
     try:
         yield from create(name, type=type, template=template)
@@ -136,6 +138,17 @@ def read(name: str) -> Call[Pool]:
         (),
         lambda reply: pool_from(name, decode(reply)),
     )
+
+
+def find(name_or_id: str) -> Flow[Pool]:
+    """The pool of that name, else that of that id. Raises `PoolNotFound`."""
+    try:
+        return (yield from read(name_or_id))
+    except PoolNotFound:
+        for pool in (yield from list_all()):
+            if pool.id == name_or_id:
+                return pool
+        raise
 
 
 def names() -> Call[list[str]]:
@@ -190,9 +203,9 @@ def set_limit(name: str, limit: int | None) -> Call[None]:
     return _set(name, "limit", limit_text(limit))
 
 
-def pause(name: str, note: str = "") -> Call[None]:
-    """From now on the pool hands nothing out; running runs go on."""
-    return _set(name, "paused", 1, "note", note)
+def pause(name: str, note: str | None = None) -> Call[None]:
+    """From now on the pool hands nothing out; running runs go on. No note given: one that is there stays."""
+    return _set(name, "paused", 1, *(() if note is None else ("note", note)))
 
 
 def resume(name: str) -> Call[None]:
@@ -276,6 +289,9 @@ def _next_event(name: str) -> Call[None]:
 def _forget(name: str) -> Flow[None]:
     """Takes the pool and its deployments out of the directories."""
     yield from Call("SREM", (keyspace.pools(),), (name,), optional)
+    with suppress(PoolNotFound, BrokerRefused):
+        yield from read(name)  # made again meanwhile: its successor stays listed
+        yield from _list_in_directory(name)
     directory = yield from Call("HGETALL", (keyspace.deployments(),), (), list)
     stale = [field for field, pool in zip(directory[::2], directory[1::2], strict=True) if pool == name]
     if stale:

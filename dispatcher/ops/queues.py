@@ -20,6 +20,7 @@ from dispatcher.models import DEFAULT_POOL, Pool, Queue, QueueFilter
 from dispatcher.ops import filters, pools
 from dispatcher.ops.reading import optional
 
+MAX_PRIORITY = 999_999_999
 BATCH = 100  # waiting runs that one script call moves or cancels
 
 
@@ -86,7 +87,7 @@ def _make(
 
 def checked_priority(priority: int) -> int:
     """Raises `BadValue` unless a positive number of at most nine digits."""
-    if not 1 <= priority <= 999_999_999:
+    if not 1 <= priority <= MAX_PRIORITY:
         raise BadValue(f"a priority of {priority} is not possible: give a positive number, 1 goes first.")
     return priority
 
@@ -167,9 +168,9 @@ def set_limit(pool: str, name: str, limit: int | None) -> Call[None]:
     return _set(pool, name, "limit", pools.limit_text(limit))
 
 
-def pause(pool: str, name: str, note: str = "") -> Call[None]:
-    """From now on the queue hands nothing out; running runs go on."""
-    return _set(pool, name, "paused", 1, "note", note)
+def pause(pool: str, name: str, note: str | None = None) -> Call[None]:
+    """From now on the queue hands nothing out; running runs go on. No note given: one that is there stays."""
+    return _set(pool, name, "paused", 1, *(() if note is None else ("note", note)))
 
 
 def resume(pool: str, name: str) -> Call[None]:

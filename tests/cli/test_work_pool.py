@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from dispatcher.client import Client
-from dispatcher.ops import pools
+from dispatcher.ops import pools, queues
 from tests.cli.conftest import Submit, nothing_changes
 from tests.cli.project import Project
 
@@ -138,6 +138,62 @@ def test_pause_with_a_note_and_resume(project: Project, client: Client) -> None:
     assert (paused["is_paused"], paused["note"]) == (True, "")
 
 
+def test_every_command_takes_an_id(project: Project, client: Client) -> None:
+    found = client.run(pools.create("above")).id
+    client.run(pools.create(found.lower()))
+    assert project.json("work-pool", "inspect", found)["name"] == "above"
+    assert project.json("work-pool", "preview", found) == []
+    assert project.json("work-pool", "pause", found, "--note", "hm")["note"] == "hm"
+    assert not project.json("work-pool", "resume", found)["is_paused"]
+    assert project.json("work-pool", "update", found, "-l", "2")["name"] == "above"
+    assert project.json("work-pool", "set-concurrency-limit", found, "0")["concurrency_limit"] == 0
+    assert project.json("work-pool", "clear-concurrency-limit", found)["concurrency_limit"] is None
+    assert project.json("work-pool", "delete", found, "--yes") == {"deleted": "above", "cancelled_runs": 0}
+    assert [pool.name for pool in client.run(pools.list_all())] == [found.lower()]
+
+
+def test_a_name_goes_before_an_id(project: Project, client: Client) -> None:
+    found = client.run(pools.create("above")).id
+    client.run(pools.create(found))
+    assert project.json("work-pool", "inspect", found)["name"] == found
+
+
+def test_ls_tells_why_each_is_paused(project: Project, client: Client) -> None:
+    for name, note in (("a", "database upgrade"), ("b", "x" * 70), ("c", None), ("d", "gone\x1b[31m")):
+        client.run(pools.create(name))
+        client.run(pools.pause(name, note))
+    client.run(pools.resume("d"))
+    client.run(pools.pause("c", "e\x1b[31m"))
+    below = project.done("work-pool", "ls").stdout.split("(**) paused\n")[1].splitlines()
+    assert below == ["     a: database upgrade", f"     b: {'x' * 59}…", "     c: e\\x1b[31m"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("work-pool inspect above-grund", "Did you mean above-ground?"),
+        ("work-pool pause Above-Ground", "Did you mean above-ground?"),
+        ("work-queue ls -p above-grnd", "Did you mean above-ground?"),
+        ("work-queue inspect hihg -p above-ground", "Did you mean high?"),
+        ("work-queue delete low -p above-ground --yes --move-to hig", "Did you mean high?"),
+        ("work-queue pause high", "Work pool above-ground has a queue high: give --pool above-ground."),
+        ("work-queue pause high -p below", "Work pool above-ground has a queue high: give --pool above-ground."),
+        ("flow-run ls --pool above-grund", "Did you mean above-ground?"),
+        ("work-pool inspect qwxyz", ""),
+    ],
+)
+def test_what_is_not_found_names_the_nearest(project: Project, client: Client, typed: str, said: str) -> None:
+    client.run(pools.create("above-ground"))
+    client.run(pools.create("below"))
+    for name in ("high", "low"):
+        client.run(queues.create("above-ground", name))
+    stderr = project.refused(*typed.split())
+    assert "was not found" in stderr
+    assert said in stderr
+    assert ("Did you mean" in stderr) is said.startswith("Did")
+    assert len(stderr.splitlines()) == 1 + bool(said)
+
+
 def test_update_changes_only_what_is_given(project: Project, client: Client) -> None:
     before = client.run(pools.create("p", description="old", limit=3)).document()
     after = project.json("work-pool", "update", "p", "--limit", "0")
@@ -227,15 +283,15 @@ def test_preview_of_an_odd_window(project: Project, client: Client, words: tuple
 @pytest.mark.parametrize(
     ("typed", "code", "said"),
     [
-        ("create x --retention 5s", 1, "cannot be kept for 5 s only"),
+        ("create x --retention 5s", 2, "give a minute or more"),
         ("create x --retention soon", 2, "is not a duration"),
-        ("create x --retention-runs 99", 1, "give 100 to 10000000"),
-        ("create x --retention-runs -1", 1, "give 100 to 10000000"),
+        ("create x --retention-runs 99", 2, "is not in the range 100<=x<=10000000"),
+        ("create x --retention-runs -1", 2, "is not in the range 100<=x<=10000000"),
         ("create x --type docker", 1, "comes later: this version has agent, process"),
         ("create x --base-job-template", 2, "requires an argument"),
-        ("update p --retention 0", 1, "give a minute or more"),
+        ("update p --retention 0", 2, "give a minute or more"),
         ("update p --retention-runs many", 2, "not a valid integer"),
-        ("update p --lease 2h", 1, "5 s to 1 h"),
+        ("update p --lease 2h", 2, "give 5s to 1h"),
         ("update nope --base-job-template template.json", 1, "was not found"),
         ("preview", 2, "Missing argument"),
         ("set-concurrency-limit p", 2, "Missing argument"),

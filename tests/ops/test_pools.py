@@ -350,6 +350,40 @@ def test_delete_asks_every_holder_to_stop(scene: Scene) -> None:
     assert set(scene.renew(one, *held).cancelling) == set(held)
 
 
+def test_a_pool_that_is_made_again_while_it_is_deleted_is_listed(scene: Scene) -> None:
+    deleting = pools.delete(POOL)
+    call = next(deleting)
+    while call.command != "SREM":
+        call = deleting.send(scene.run(call))
+    scene.run(pools.create(POOL))
+    try:
+        while True:
+            call = deleting.send(scene.run(call))
+    except StopIteration:
+        pass
+    assert scene.run(pools.names()) == [POOL]
+
+
+@pytest.mark.parametrize("limit", [-1, 1_000_000_000, 10**400])
+def test_a_limit_has_at_most_nine_digits(scene: Scene, limit: int) -> None:
+    for operation in (
+        lambda: pools.create("x", limit=limit),
+        lambda: pools.update(POOL, limit=limit),
+        lambda: pools.set_limit(POOL, limit),
+        lambda: queues.create(POOL, "x", limit=limit),
+    ):
+        with pytest.raises(BadValue, match="give 0 or more, 999999999 at most"):
+            scene.run(operation())
+
+
+def test_pausing_again_keeps_the_note_unless_another_is_given(scene: Scene) -> None:
+    scene.run(pools.pause(POOL, "first"))
+    scene.run(pools.pause(POOL))
+    assert scene.pool().note == "first"
+    scene.run(pools.pause(POOL, ""))
+    assert scene.pool().note == ""
+
+
 @pytest.mark.parametrize("again", [pools.ensure, pools.create])
 def test_a_pool_that_a_crash_left_out_of_the_directory_is_listed_again(
     scene: Scene, again: Callable[[str], Flow[object]]

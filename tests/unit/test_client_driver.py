@@ -21,6 +21,8 @@ from redis.exceptions import (
     ConnectionError,  # noqa: A004
     InvalidResponse,
     NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
     ResponseError,
     TimeoutError,  # noqa: A004
 )
@@ -181,7 +183,9 @@ def test_a_pipeline_is_sent_again_only_if_all_of_it_may_be() -> None:
         (ConnectionError("Error 111 connecting: Connection refused."), errors.BrokerDown),
         (ConnectionError("Connection reset by peer"), errors.BrokerUnavailable),
         (TimeoutError("Timeout reading from socket"), errors.BrokerUnavailable),
-        (ResponseError("OOM command not allowed"), errors.BrokerRefused),
+        (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), errors.BrokerFull),
+        (ReadOnlyError("You can't write against a read only replica."), errors.BrokerReadOnly),
+        (ResponseError("MISCONF Redis is configured to save"), errors.BrokerRefused),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
