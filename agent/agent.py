@@ -51,7 +51,7 @@ async def opened(patience: Patience, options: Options) -> Pool:
     return pool
 
 
-async def told(_patience: Patience, options: Options, me: Consumer) -> None:
+def told(options: Options, me: Consumer) -> None:
     _log.warning("Agent serves %s of work pool %s.", options.serves, me.pool)
 
 

@@ -137,7 +137,9 @@ def run(folder: str) -> None:
         print(error, file=sys.stderr)
         write(outcome, f"FAILED\n\n{str(error)[:MESSAGE_LIMIT]}")
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the edge of the process
+    except (SystemExit, KeyboardInterrupt):
+        raise  # these say how a process is to end; everything else failed, also what is no Exception (a cancelled task)
+    except BaseException as error:  # noqa: BLE001 - the edge of the process
         show(error)
         write(outcome, f"FAILED\n\n{told(error)}")
         sys.exit(1)
@@ -322,25 +324,26 @@ def told(error: BaseException) -> str:
     return (f"{name}: {text}" if text else name)[:MESSAGE_LIMIT]
 
 
-_OURS = (
-    told.__code__.co_filename,
-    os.path.join(_HERE, "annotations.py"),
-    "<frozen importlib._bootstrap>",
-    "<frozen importlib._bootstrap_external>",
-)
+_OURS = (told.__code__.co_filename, *(os.path.join(_HERE, name) for name in ("annotations.py", "inspection.py")))
+_LOADING = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 
 
 def show(error: BaseException) -> None:
-    """Prints the traceback without the frames that are ours."""
+    """Prints the traceback without the frames that are ours or lead to one, if there is still something to print on."""
     import traceback
+    from contextlib import suppress
 
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in _OURS:
+    first = trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in _OURS:
+            first = trace.tb_next
         trace = trace.tb_next
-    try:
+    while first is not None and first.tb_frame.f_code.co_filename in _LOADING:
+        first = first.tb_next
+    with suppress(Exception):  # the flow has closed it, or has put something else there
         sys.stdout.flush()
-    finally:
-        traceback.print_exception(type(error), error, trace)
+    with suppress(Exception):
+        traceback.print_exception(type(error), error, first)
 
 
 def write(path: str, text: str) -> None:

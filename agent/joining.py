@@ -35,7 +35,7 @@ class Kind:
 
     name: str
     opened: Callable[[Patience, Options], Awaitable[Pool]]
-    told: Callable[[Patience, Options, Consumer], Awaitable[None]]
+    told: Callable[[Options, Consumer], None]
 
 
 async def introduced(kind: Kind, options: Options, patience: Patience) -> tuple[Consumer, Sequence[str]]:
@@ -70,17 +70,32 @@ def _entrusted(options: Options) -> Flow[None]:
 
 
 async def settled(kind: Kind, options: Options, patience: Patience, me: Consumer) -> Consumer:
-    """Called once `me` is registered: sees to its name and makes the queues that were named. Returns `me`, which may
-    have the next number in its name; raises `ConsumerNameTaken`, then the caller has to leave."""
+    """Called once `me` is registered: sees to its name, makes the queues that were named, says what is served and
+    whether all of it is paused. Returns `me`, which may have the next number in its name; raises `ConsumerNameTaken`,
+    then the caller has to leave."""
     try:
         me = await under_own_name(patience, me, is_chosen=options.name is not None)
         for queue in options.queues:
             if await patience.run(lambda queue=queue: queues.ensure(me.pool, queue)):  # type: ignore[misc]
                 _log.warning("Work queue %s of work pool %s did not exist and was made.", queue, me.pool)
-        await kind.told(patience, options, me)
+        kind.told(options, me)
+        _warn_of_pauses(await patience.run(lambda: pools.read(me.pool)), options, me)
     except PoolNotFound:  # it is looked for, as when it is deleted later
         pass
     return me
+
+
+def _warn_of_pauses(pool: Pool, options: Options, me: Consumer) -> None:
+    served = [
+        queue
+        for queue in pool.queues
+        if (not options.queues or queue.name in options.queues)
+        and (not options.prefixes or queue.name.startswith(options.prefixes))
+    ]
+    if pool.is_paused:
+        _log.warning("Work pool %s is paused: nothing is handed out until it is resumed.", pool.name)
+    elif served and all(queue.is_paused for queue in served):
+        _log.warning("Every queue that this %s serves is paused: nothing is handed out until one is resumed.", me.kind)
 
 
 async def under_own_name(patience: Patience, me: Consumer, *, is_chosen: bool) -> Consumer:

@@ -65,11 +65,9 @@ async def opened(patience: Patience, options: Options) -> Pool:
     return pool
 
 
-async def told(patience: Patience, options: Options, me: Consumer) -> None:
-    """Says what is served, and whether all of it is paused."""
+def told(options: Options, me: Consumer) -> None:
     how = "its type" if options.type else "inferred from the pool"
     _log.warning("Worker of type %s (%s) serves %s of work pool %s.", me.type, how, options.serves, me.pool)
-    _warn_of_pauses(await patience.run(lambda: pools.read(me.pool)), options)
 
 
 async def _made(patience: Patience, name: str, options: Options) -> Pool:
@@ -84,19 +82,6 @@ async def _made(patience: Patience, name: str, options: Options) -> Pool:
         whose = "the base job template that was given" if options.template else "its type's default template"
         _log.warning("Work pool %s did not exist and was made, type %s, with %s.", name, wanted, whose)
     return await patience.run(lambda: pools.read(name))
-
-
-def _warn_of_pauses(pool: Pool, options: Options) -> None:
-    served = [
-        queue
-        for queue in pool.queues
-        if (not options.queues or queue.name in options.queues)
-        and (not options.prefixes or queue.name.startswith(options.prefixes))
-    ]
-    if pool.is_paused:
-        _log.warning("Work pool %s is paused: nothing is handed out until it is resumed.", pool.name)
-    elif served and all(queue.is_paused for queue in served):
-        _log.warning("Every queue that this worker serves is paused: nothing is handed out until one is resumed.")
 
 
 KIND = Kind("worker", opened, told)

@@ -83,3 +83,35 @@ def test_a_mistake_in_a_mark_is_told_without_a_traceback(tmp_path: Path) -> None
     outcome, printed = ended(tmp_path, "from dispatcher import flow\n@flow(retries=-1)\ndef main(): pass\n")
     assert outcome == f"FAILED\n\n{printed.strip()}"
     assert printed.startswith("retries of @flow is -1")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "sys.stdout.close()",
+        "sys.stdout = sys.stderr = None",
+        "sys.stderr.close()",
+        "os.close(1); os.close(2)",
+        "os.close(1); sys.stdout.write('x')",
+        "class Odd: pass\n    sys.stdout = sys.stderr = Odd()",
+    ],
+)
+def test_an_exception_is_told_also_when_there_is_nothing_left_to_print_it_on(tmp_path: Path, before: str) -> None:
+    outcome, _ = ended(tmp_path, f"import os, sys\ndef main():\n    {before}\n    raise ValueError('no luck')\n")
+    assert outcome.startswith("FAILED\n\n")
+    assert "no luck" in outcome or "Bad file descriptor" in outcome, "the write may have failed already"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import asyncio\nasync def main(): raise asyncio.CancelledError", "asyncio.exceptions.CancelledError"),
+        ("class Gone(BaseException): pass\ndef main(): raise Gone('no luck')", "flows.Gone: no luck"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_what_is_raised_has_failed_also_when_it_is_no_exception(tmp_path: Path, code: str, told: str) -> None:
+    outcome, printed = ended(tmp_path, code)
+    assert outcome == f"FAILED\n\n{told}"
+    assert printed.splitlines()[-1] == told
+    assert "child.py" not in printed

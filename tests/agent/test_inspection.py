@@ -13,6 +13,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent import inspection
+from dispatcher import signature
+from dispatcher.errors import EntrypointInvalid
 
 ROOT = Path(inspection.__file__).parents[1]
 
@@ -310,6 +312,16 @@ def test_what_cannot_be_a_flow_is_told(tmp_path: Path, entrypoint: str, code: st
     found = inspected(tmp_path, entrypoint, code)
     assert not found["ok"]
     assert error in found["error"]
+
+
+@pytest.mark.parametrize("code", ["import not_there", "def main(:"])
+def test_the_traceback_of_a_file_that_cannot_be_imported_is_the_users_alone(tmp_path: Path, code: str) -> None:
+    (tmp_path / "flows.py").write_text(code)
+    with pytest.raises(EntrypointInvalid) as told:
+        signature.of_entrypoint("flows.py:main", str(tmp_path))
+    assert f'File "{tmp_path}/flows.py", line 1' in str(told.value)
+    assert "inspection.py" not in str(told.value)
+    assert "child.py" not in str(told.value)
 
 
 @pytest.mark.parametrize(

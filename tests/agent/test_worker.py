@@ -298,13 +298,23 @@ def test_the_first_line_names_the_broker_without_its_password(scene: Scene) -> N
     assert "s3cret" not in done.stderr
 
 
-def test_a_pause_is_warned_of(scene: Scene) -> None:
+def test_a_worker_warns_of_a_pause(scene: Scene) -> None:
+    _warns_of_pauses(scene, "worker")
+
+
+def test_an_agent_warns_of_a_pause(agent_scene: Scene) -> None:
+    _warns_of_pauses(agent_scene, "agent")
+
+
+def _warns_of_pauses(scene: Scene, kind: str) -> None:
+    start = (kind, "start", "-p", POOL, "--run-once")
+    assert "paused" not in words(scene, *start).stderr
     scene.client.run(queues.pause(POOL, "default"))
-    done = words(scene, "worker", "start", "-p", POOL, "--run-once")
-    assert "Every queue that this worker serves is paused" in done.stderr
+    scene.client.run(queues.create(POOL, "open"))
+    assert "paused" not in words(scene, *start).stderr, "one of its queues is open"
+    assert f"Every queue that this {kind} serves is paused" in words(scene, *start, "-q", "default").stderr
     scene.client.run(pools.pause(POOL))
-    done = words(scene, "worker", "start", "-p", POOL, "--run-once")
-    assert f"Work pool {POOL} is paused" in done.stderr
+    assert f"Work pool {POOL} is paused" in words(scene, *start).stderr
 
 
 def test_a_prefix_follows_queues_that_are_made_later(agent_scene: Scene) -> None:
