@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from cli.deployment_plan import Draft, Plan
     from dispatcher import Client
     from dispatcher.models import Stored
+    from dispatcher.ops.forecasts import Misfit
 
 DEFAULT_FILE = "deployment.yaml"
+SHOWN = 5  # runs, each with what is wrong with it
 NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff against nothing
 
 
@@ -96,7 +98,7 @@ def deploy(
     drafts = [_with_options(draft, given) for draft in drafts]
     with connected() as client:
         plans = deployment_plan.planned(client, drafts, check=not no_check)
-        told = [_foretold(client, plan) for plan in plans] if dry_run else [_stored(client, plan) for plan in plans]
+        told = [_foretold(client, plan) if dry_run else _stored(client, plan) for plan in plans]
     if output == "json":
         documents = [_document(plan, facts) for plan, facts, _ in told]
         render.document(documents[0] if is_one else documents)
@@ -163,14 +165,16 @@ Told = tuple["Plan", dict[str, Any], list[str]]  # what was done, with which fac
 def _stored(client: Client, plan: Plan) -> Told:
     """Stores it; what was made on the way is said on stderr."""
     from cli import deployment_plan
+    from dispatcher.ops import forecasts
 
+    misfits = client.run(forecasts.misfits(plan.before, plan.deployment))
     done, stored = deployment_plan.save(client, plan)
     wanted, saved = done.deployment, stored.saved
     if stored.made_pool:
         submission.tell_made(wanted.pool)
     if saved.made_queue:
         click.echo(f"Work queue {wanted.queue!r} was made in work pool {wanted.pool!r}.", err=True)
-    return done, _facts(stored), _words(stored, is_done=True)
+    return done, _facts(stored, misfits), _words(stored, misfits, is_done=True)
 
 
 def _foretold(client: Client, plan: Plan) -> Told:
@@ -178,32 +182,46 @@ def _foretold(client: Client, plan: Plan) -> Told:
     from dispatcher.ops import forecasts
 
     wanted, stored = plan.deployment, client.run(forecasts.stored(plan.before, plan.deployment))
+    misfits = client.run(forecasts.misfits(plan.before, wanted))
     lines = []
     if stored.made_pool:
         lines.append(f"Work pool {wanted.pool!r} would be made, of type agent.")
     if stored.saved.made_queue:
         lines.append(f"Work queue {wanted.queue!r} would be made in work pool {wanted.pool!r}.")
-    return plan, _facts(stored), lines + _words(stored, is_done=False)
+    return plan, _facts(stored, misfits), lines + _words(stored, misfits, is_done=False)
 
 
-def _facts(stored: Stored) -> dict[str, Any]:
+def _facts(stored: Stored, misfits: list[Misfit]) -> dict[str, Any]:
     saved = stored.saved
     return {
         "made_pool": stored.made_pool,
         "made_queue": saved.made_queue,
         "moved_runs": saved.moved,
+        "misfit_runs": [{"id": one.run.id, "name": one.run.name, "reason": one.detail} for one in misfits],
         "taken_back_runs": saved.taken_back,
         "scheduled_runs": saved.scheduled,
     }
 
 
-def _words(stored: Stored, *, is_done: bool) -> list[str]:
+def _words(stored: Stored, misfits: list[Misfit], *, is_done: bool) -> list[str]:
     """What becomes of the runs that wait."""
     wanted, saved = stored.deployment, stored.saved
     lines = []
     if saved.moved:
         runs, moved = schedule_tables.plural(saved.moved, "waiting run"), "moved" if is_done else "would move"
         lines.append(f"{runs} {moved} to {wanted.pool}/{wanted.queue}.")
+    if misfits:
+        one = "One of them does not fit", "crashes", "it"
+        what, crash, it = one if len(misfits) == 1 else (f"{len(misfits)} of them do not fit", "crash", "them")
+        lines.append(
+            f"Warning: {what} work pool {wanted.pool!r}, and {crash} there. Cancel {it} (dispatcher flow-run cancel "
+            f"ID) and submit {it} anew:"
+        )
+        lines += [
+            f"  {render.clean(one.run.name)} ({one.run.id}): {render.clean(one.detail)}" for one in misfits[:SHOWN]
+        ]
+        if len(misfits) > SHOWN:
+            lines.append(f"  and {len(misfits) - SHOWN} more: --output json lists them all.")
     if saved.taken_back:
         runs, would = schedule_tables.plural(saved.taken_back, "waiting run"), "" if is_done else " would be"
         anew = f"; {saved.scheduled}{would} made anew for the changed deployment" if saved.scheduled else ""

@@ -10,7 +10,6 @@ whether it is active stays paused if it was.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from dispatcher import parameters, schedules, signature, templates
 from dispatcher.errors import BadRequest, BadValue, DeploymentNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, PoolTemplate, RunInput, Schedule, Stored
-from dispatcher.ops import deploying, deployments
+from dispatcher.ops import broker_facts, deploying, deployments
 from dispatcher.ops import schedules as kept_schedules
 from dispatcher.ops import templates as pool_templates
 
@@ -169,8 +168,11 @@ def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTempla
     if faults.attempt(deployments.checked, wanted):
         before = _kept(client, wanted.name)
     deployment = deploying.over(before, wanted, draft.schedules, said_active=draft.said_active)
-    deployment = deployment.dated(before, time.time_ns() // 1_000_000)
+    now_ms = client.run(broker_facts.now_ms())
+    deployment = deployment.dated(before, now_ms)
     _check(deployment, seen, template, faults)
+    for schedule in kept_schedules.added(before, deployment):
+        faults.attempt(schedules.check_not_over, schedule, now_ms)
     return Plan(wanted, deployment, before, draft)
 
 

@@ -134,7 +134,7 @@ def create(
       dispatcher deployment schedule create nightly --interval 15m -p day=today --overlap skip
     """
     from dispatcher import schedules
-    from dispatcher.ops import broker_facts, deployments, finding
+    from dispatcher.ops import deployments, finding
 
     given = values.parameters_of(params, params_json)
     wanted = schedule_options.schedule_of(**timing)
@@ -152,7 +152,6 @@ def create(
     )
     with connected() as client:
         found = client.run(finding.deployment(name))
-        schedule_options.refuse_ended(wanted, client.run(broker_facts.now_ms()))
         wanted = replace(wanted, parameters=given.typed(found.parameter_schema))
         client.run(deployments.add_schedule(found.name, wanted))
         _tell(client, found.name, wanted.id, "is made" if not paused else "is made, paused", output)

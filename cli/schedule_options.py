@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli import schedule_tables
 from cli.types import POSITIVE_DURATION
 
 if TYPE_CHECKING:
@@ -61,26 +60,3 @@ def schedule_of(
         timezone=timezone or "UTC",
         anchor=anchor_date,
     )
-
-
-def refuse_ended(schedule: Schedule, now_ms: int) -> None:
-    """Raises `ScheduleInvalid` for times that are all over: nobody means to make a schedule that never fires."""
-    from dispatcher import timings
-    from dispatcher.errors import ScheduleInvalid
-
-    times_ms, fault = schedule_tables.next_times(schedule, now_ms, 1)
-    if times_ms or fault:
-        return
-    rule = schedule.rrule or ""
-    if "DTSTART" in rule.upper():
-        beginning = "It begins at its DTSTART: give a later one"
-    elif schedule.anchor is not None:
-        beginning = f"It begins at its anchor {schedule.anchor}: give a later --anchor-date"
-    else:
-        beginning = (
-            f"It begins at {timings.ANCHOR.isoformat()}, because nothing else is said: give --anchor-date, "
-            "the time at which it is to begin"
-        )
-    ends = [word for word in ("COUNT", "UNTIL") if f"{word}=" in rule.upper()]
-    later = f", or another {' or '.join(ends)}" if ends else ""
-    raise ScheduleInvalid(schedule=schedule.timing, detail=f"its last time has passed. {beginning}{later}.")

@@ -70,6 +70,33 @@ def faults(schedule: Schedule) -> list[str]:
     return found
 
 
+def check_not_over(schedule: Schedule, now_ms: int) -> None:
+    """Raises `ScheduleInvalid` for times that are all over: nobody means to make a schedule that never fires.
+
+    Of what is wrong otherwise, and where no time is found within a rule's steps, it says nothing.
+    """
+    if timings.faults(schedule):
+        return
+    try:
+        if timings.first(schedule, now_ms) is not None:
+            return
+    except ScheduleInvalid:
+        return
+    rule = (schedule.rrule or "").upper()
+    if "DTSTART" in rule:
+        beginning = "It begins at its DTSTART: give a later one"
+    elif schedule.anchor is not None:
+        beginning = f"It begins at its anchor {schedule.anchor}: give a later anchor date"
+    else:
+        beginning = (
+            f"It begins at {timings.ANCHOR.isoformat()}, because nothing else is said: give an anchor date, the time "
+            "at which it is to begin"
+        )
+    ends = [word for word in ("COUNT", "UNTIL") if f"{word}=" in rule]
+    later = f", or another {' or '.join(ends)}" if ends else ""
+    raise ScheduleInvalid(schedule=schedule.timing, detail=f"its last time has passed. {beginning}{later}.")
+
+
 def planned(schedule: Schedule, *, cursor_ms: int, now_ms: int, waiting_ms: Sequence[int]) -> Plan:
     """What to admit now. `waiting_ms`: the nominal times of the schedule's unfinished runs, late ones too.
 

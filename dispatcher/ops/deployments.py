@@ -28,6 +28,7 @@ from dispatcher.ids import new_id
 from dispatcher.models import Deployment, PoolTemplate, Saved, Schedule, Stored
 from dispatcher.ops import broker_facts, moves, queues, schedules, templates
 from dispatcher.ops.reading import deployment_from, optional
+from dispatcher.schedules import check_not_over
 
 ANY = "any"  # version
 TRIES = 50  # a change is made anew when somebody else was quicker; of ten at once, each round lets one through
@@ -327,12 +328,14 @@ def replaced(name: str, new: Callable[[Deployment | None], Deployment]) -> Flow[
     """Keeps what `new` makes of the deployment `flow/name` as it is now (None: there is none), however many others
     change it at the same time; it then says when it was made and when anything of it last changed.
 
-    Raises as `save`, and whatever `new` raises.
+    Raises as `save`, `ScheduleInvalid` for a new schedule whose times are over, and whatever `new` raises.
     """
     now_ms = yield from broker_facts.now_ms()
     for _ in range(TRIES):
         before = yield from _kept(name)
         after = new(before).dated(before, now_ms)
+        for schedule in schedules.added(before, after):
+            check_not_over(schedule, now_ms)
         try:
             saved = yield from save(after, over=before.version if before else "")
         except DeploymentChanged:

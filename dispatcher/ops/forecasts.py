@@ -3,12 +3,15 @@ it gives. What others do in between is not foreseen."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from dispatcher import schedules as times
 from dispatcher.call import Flow
-from dispatcher.errors import PoolNotFound
-from dispatcher.models import DEFAULT_QUEUE, Deployment, Saved, Stored
-from dispatcher.ops import broker_facts, moves, queues, schedules
+from dispatcher.errors import BadRequest, PoolNotFound
+from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, Run, Saved, Stored
+from dispatcher.ops import broker_facts, moves, queues, schedules, templates
 from dispatcher.ops.schedules import Progress
+from dispatcher.templates import merged
 
 
 def stored(before: Deployment | None, after: Deployment) -> Flow[Stored]:
@@ -36,6 +39,34 @@ def stored(before: Deployment | None, after: Deployment) -> Flow[Stored]:
     scheduled = _scheduled(after, fates, reached, now_ms)
     saved = Saved(after.queue not in known, moved, taken_back, scheduled)
     return Stored(before, after, saved, made_pool=not is_there)
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A waiting run that goes to a pool whose template does not take its job variables, and why: it crashes there."""
+
+    run: Run
+    detail: str
+
+
+def misfits(before: Deployment | None, after: Deployment) -> Flow[list[Misfit]]:
+    """Of the runs that would go to another pool along with the deployment, those that cannot begin there. The
+    deployment's own job variables are made to fit; what a run said itself is not."""
+    if before is None or before.pool == after.pool:
+        return []
+    template = yield from templates.expected(None if after.pool == DEFAULT_POOL else after.pool)
+    found = []
+    for run in (yield from moves.waiting_runs(before.pool, before.name, is_whole=True)):
+        if run.schedule and run.due_at_ms > run.read_at_ms:
+            continue  # it is taken back, or its schedule stays and is checked
+        of, was = run.input, before.input.job_variables
+        own = moves.own_variables(of.job_variables, of.own_job_variables, was, is_scheduled=bool(run.schedule))
+        variables = of.job_variables if own is None else merged(after.input.job_variables, own)
+        try:
+            templates.check(template, variables, of.infrastructure)
+        except BadRequest as error:
+            found.append(Misfit(run, str(error)))
+    return found
 
 
 def _going(

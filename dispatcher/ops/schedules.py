@@ -75,6 +75,12 @@ def check(deployment: Deployment, schedule: Schedule, template: PoolTemplate) ->
     templates.check(template, wanted.job_variables, wanted.infrastructure)
 
 
+def added(before: Deployment | None, after: Deployment) -> list[Schedule]:
+    """The schedules that the deployment has not yet: their times must not be over. One that has run out since stays."""
+    known = {one.id for one in before.schedules} if before else set()
+    return [one for one in after.schedules if one.id not in known]
+
+
 def progress(pool: str, pairs: Sequence[tuple[str, str]]) -> Call[list[Progress]]:
     """Of schedules given as (deployment, schedule id), in order. Raises `PoolNotFound`."""
     decode = expect("schedules", pool=pool)

@@ -88,3 +88,32 @@ def test_a_pool_that_is_missing_moves_nothing(project: Project) -> None:
     runs = places(project)
     assert "Work pool 'nope' was not found" in project.refused("deploy", FLOW, "-n", "nightly", "-p", "nope")
     assert places(project) == runs
+
+
+KNOWS_N = {"job_configuration": {"env": {"N": "{{ n }}"}}, "variables": {"properties": {"n": {"type": "integer"}}}}
+
+
+def test_waiting_runs_that_do_not_fit_the_other_pool_are_named(project: Project) -> None:
+    project.write("template.json", json.dumps(KNOWS_N))
+    project.done("work-pool", "create", "pt", "--type", "process", "--base-job-template", "template.json")
+    project.done("deployment", "run", "nightly", "--name", "odd", "--start-in", "1h", "-jv", "grace_seconds=3")
+    move = ("deploy", FLOW, "-n", "nightly", "-p", "pt", "-jv", "n=5")
+    foreseen = project.json(*move, "--dry-run")["misfit_runs"]
+    assert [run["name"] for run in foreseen] == ["odd"]
+    assert "'grace_seconds' is not known. Known are: n." in foreseen[0]["reason"]
+    said = project.done(*move).stdout
+    assert "\nWarning: One of them does not fit work pool 'pt', and crashes there. Cancel it (dispatcher" in said
+    assert f"\n  odd ({foreseen[0]['id']}): The job variables do not fit" in said
+    back = project.json("deploy", FLOW, "-n", "nightly", "-p", "above")
+    assert back["misfit_runs"] == []
+
+
+def test_of_many_that_do_not_fit_a_few_are_shown(project: Project) -> None:
+    project.write("template.json", json.dumps(KNOWS_N))
+    project.done("work-pool", "create", "pt", "--type", "process", "--base-job-template", "template.json")
+    for _ in range(6):
+        project.done("deployment", "run", "nightly", "--start-in", "1h", "-jv", "grace_seconds=3")
+    said = project.done("deploy", FLOW, "-n", "nightly", "-p", "pt").stdout
+    assert "6 of them do not fit work pool 'pt', and crash there. Cancel them (" in said
+    assert said.count("'grace_seconds' is not known") == 5
+    assert "\n  and 1 more: --output json lists them all.\n" in said

@@ -238,3 +238,19 @@ def test_a_flow_that_lacks_a_parameter_cannot_be_scheduled(project: Project, ser
         assert "'day' is missing. It knows: day (required)." in project.refused("deploy", "needs.py:load", *BERLIN)
     project.done("deploy", "needs.py:load")
     project.done("deploy", "needs.py:load", *BERLIN, "--param", "day=1")
+
+
+OVER = "DTSTART:20210101T000000 RRULE:FREQ=DAILY;COUNT=2"
+
+
+def test_a_new_schedule_whose_times_are_all_over_is_refused(project: Project, server_connection: redis.Redis) -> None:
+    """As `deployment schedule create` does; of several, each is told."""
+    project.write(
+        "deployment.yaml", f"entrypoint: {FLOW}\nschedules: [{{rrule: '{OVER}'}}, {{rrule: '{OVER};INTERVAL=3'}}]\n"
+    )
+    with unchanged(server_connection):
+        for words in (("deploy",), ("deploy", "--dry-run"), ("deploy", FLOW, "--rrule", OVER)):
+            told = project.refused(*words)
+            assert told.count("its last time has passed. It begins at its DTSTART: give a later one, or") == (
+                1 if FLOW in words else 2
+            )

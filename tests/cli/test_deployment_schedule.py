@@ -1,5 +1,6 @@
 """`dispatcher deployment schedule ...` and pausing: tables, JSON, what becomes of runs, what is refused."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ import redis
 
 from dispatcher.client import Client
 from dispatcher.models import Schedule
-from dispatcher.ops import pools, schedules
+from dispatcher.ops import deployments, pools, schedules
 from tests.cli.project import Project
 from tests.dumps import unchanged
 
@@ -91,13 +92,16 @@ def test_preview_in_its_own_zone_and_in_utc(project: Project) -> None:
     assert shown.count("+09:00  Asia/Tokyo") == 5, "five of each unless told otherwise"
 
 
-def test_a_schedule_that_ends_has_no_more_times(project: Project) -> None:
-    """It may have had some when it was made, so deploying one is not refused."""
-    project.done("deploy", "etl.py:load", "-n", "nightly", "--rrule", "FREQ=DAILY;COUNT=2")
+def test_a_schedule_that_has_run_out_has_no_more_times(project: Project) -> None:
+    over = Schedule(rrule="FREQ=DAILY;COUNT=2")
+    with Client(project.redis_url) as client:
+        client.run(deployments.save(replace(client.run(deployments.read("nightly")), schedules=(over,))))
     [made] = project.json("deployment", "schedule", "ls", "nightly")
     assert made["next_times"] == []
     assert "no more times" in project.done("deployment", "schedule", "preview", "nightly").stdout
     assert "no more times" in project.done("deployment", "schedule", "ls", "nightly").stdout
+    again = ("deploy", "etl.py:load", "-n", "nightly", "--rrule", str(over.rrule))
+    assert f"Schedule {over.id}: rrule FREQ=DAILY;COUNT=2 (UTC): no more times" in project.done(*again).stdout
 
 
 def test_pause_and_resume_one(project: Project) -> None:
@@ -224,7 +228,7 @@ def test_an_id_that_is_ambiguous(project: Project, server_connection: redis.Redi
     [
         (
             ["--rrule", "FREQ=DAILY;COUNT=2"],
-            "It begins at 2020-01-01T00:00:00, because nothing else is said: give --anc",
+            "It begins at 2020-01-01T00:00:00, because nothing else is said: give an anchor date",
         ),
         (["--rrule", "FREQ=DAILY;UNTIL=20210101"], "or another UNTIL."),
         (["--rrule", "FREQ=DAILY;COUNT=2", "--anchor-date", "2021-01-01"], "at its anchor 2021-01-01: give a later"),

@@ -1,12 +1,16 @@
 """What storing a deployment would do is what it then does."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
+from dispatcher.errors import VariablesInvalid
 from dispatcher.models import RunInput
-from dispatcher.ops import deployments, forecasts, pools
+from dispatcher.ops import deployments, forecasts, pools, templates
+from dispatcher.requests import Request
 from dispatcher.states import State
+from dispatcher.submitting import submit
 from tests.deploying import MINUTE_MS, NAME, Office, deployment, every
 from tests.scene import Scene
 
@@ -50,3 +54,47 @@ def test_a_new_one(office: Office) -> None:
     foreseen = office.run(forecasts.stored(None, after)).saved
     assert office.run(deployments.save(after)) == foreseen
     assert (foreseen.made_queue, foreseen.scheduled) == (True, 6 + 4 + 4)
+
+
+@pytest.mark.parametrize(
+    ("own", "now", "fault"),
+    [
+        ({}, {"n": 2}, ""),
+        ({"n": 3}, {"n": 2}, ""),
+        ({"m": 1}, {"n": 2}, "'m' is not known"),
+        ({"n": 1}, {"n": 2}, "n: 1 is less than the minimum of 2"),
+        ({}, {}, "'n' is missing"),
+    ],
+)
+def test_which_waiting_runs_do_not_fit_another_pool(
+    office: Office, own: dict[str, Any], now: dict[str, Any], fault: str
+) -> None:
+    anything = {"job_configuration": {}, "variables": {"additionalProperties": True}}
+    picky = {"properties": {"n": {"minimum": 2}}, "required": ["n"]}
+    office.run(pools.create("here", template=anything))
+    office.run(pools.update(OTHER, template={"job_configuration": {}, "variables": picky}))
+    before = deployment(pool="here", input=RunInput(entrypoint="f.py:f", job_variables={"old": 1}))
+    office.run(deployments.save(before))
+    office.run(submit([Request(NAME, job_variables=own)]))
+    after = deployment(pool=OTHER, input=RunInput(entrypoint="f.py:f", job_variables=now))
+    foreseen = office.run(forecasts.misfits(before, after))
+    assert [fault in one.detail for one in foreseen] == ([True] if fault else [])
+    office.run(deployments.save(after))
+    [moved] = office.kept(OTHER)
+    template = office.run(templates.read(OTHER))
+    with pytest.raises(VariablesInvalid) if fault else nullcontext():
+        templates.check(template, moved.input.job_variables, moved.input.infrastructure)
+
+
+def test_late_runs_of_a_schedule_take_what_the_deployment_says(office: Office) -> None:
+    before = deployment(every(10), input=RunInput(entrypoint="f.py:f", job_variables={"grace_seconds": 1}))
+    office.run(deployments.save(before))
+    office.clock.advance(25 * MINUTE_MS)
+    picky = {"job_configuration": {}, "variables": {"properties": {"n": {}}, "required": ["n"]}}
+    office.run(pools.update(OTHER, template=picky))
+    after = deployment(pool=OTHER, input=RunInput(entrypoint="f.py:f"))
+    late = office.run(forecasts.misfits(before, after))
+    assert len(late) == 2
+    assert all("'n' is missing" in one.detail for one in late), "what they had is not known there, and left behind"
+    named = deployment(pool=OTHER, input=RunInput(entrypoint="f.py:f", job_variables={"n": 1}))
+    assert office.run(forecasts.misfits(before, named)) == []

@@ -8,9 +8,9 @@ from threading import Barrier
 import pytest
 
 from dispatcher.client import Client
-from dispatcher.errors import PoolBeingDeleted, PoolNotFound, PoolRunsStopping, QueueNotFound
+from dispatcher.errors import PoolBeingDeleted, PoolNotFound, PoolRunsStopping, QueueNotFound, ScheduleInvalid
 from dispatcher.models import RunInput, Schedule
-from dispatcher.ops import deployments, pools, queues, runs, schedules
+from dispatcher.ops import deploying, deployments, pools, queues, runs, schedules
 from dispatcher.states import State
 from tests.conftest import Clock
 from tests.deploying import HOUR_MS, MINUTE_MS, NAME, Office, deployment, every, minutes
@@ -304,3 +304,15 @@ def test_deployments_of_the_same_name_after_another_make_their_own_runs(office: 
     office.clock.advance(5 * MINUTE_MS)
     office.run(deployments.save(replace(deployment(every(10)), id="02")))
     assert office.made() == [*TENS, 70]
+
+
+def test_what_has_run_out_since_stays_and_is_not_made_anew(office: Office) -> None:
+    over = Schedule(rrule="DTSTART:20210115T090000 RRULE:FREQ=HOURLY;COUNT=2")
+    office.run(deployments.save(deployment(over)))
+    office.run(deploying.store(deployment(), (over, every(10))))
+    assert office.run(deployments.read(NAME)).schedules == (over, every(10))
+    office.run(deploying.store(deployment(), (every(10),)))
+    for again in (deploying.store(deployment(), (over,)), deployments.add_schedule(NAME, over)):
+        with pytest.raises(ScheduleInvalid, match="its last time has passed"):
+            office.run(again)
+    assert office.run(deployments.read(NAME)).schedules == (every(10),)
