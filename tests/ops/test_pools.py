@@ -366,12 +366,13 @@ def test_a_pool_that_is_made_again_while_it_is_deleted_is_listed(scene: Scene) -
 
 @pytest.mark.parametrize("limit", [-1, 1_000_000_000, 10**400])
 def test_a_limit_has_at_most_nine_digits(scene: Scene, limit: int) -> None:
-    for operation in (
+    operations: list[Callable[[], Call[Any] | Flow[Any]]] = [
         lambda: pools.create("x", limit=limit),
         lambda: pools.update(POOL, limit=limit),
         lambda: pools.set_limit(POOL, limit),
         lambda: queues.create(POOL, "x", limit=limit),
-    ):
+    ]
+    for operation in operations:
         with pytest.raises(BadValue, match="give 0 or more, 999999999 at most"):
             scene.run(operation())
 
