@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from inspect import Parameter, cleandoc, signature
+from inspect import Parameter, cleandoc, isfunction, signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +63,9 @@ def inspected(flow: Callable[..., Any], path: list[str]) -> dict[str, Any]:
     child = _beside("child")
     if child.is_generator(flow):
         return _refused(child.GENERATOR, is_sure=True)
+    if wanting := _instance_of(flow):
+        why = f"it is a method of class {wanting!r} and needs an instance: name a function that makes one and calls it"
+        return _refused(why, is_sure=True)
     try:
         parameters = list(signature(flow).parameters.values())
     except (TypeError, ValueError) as error:
@@ -70,7 +73,7 @@ def inspected(flow: Callable[..., Any], path: list[str]) -> dict[str, Any]:
     for parameter in parameters:
         if parameter.kind is Parameter.POSITIONAL_ONLY:
             why = f"its parameter {parameter.name!r} is positional-only; parameters are passed by name: drop the '/'"
-            return _refused(why)
+            return _refused(why, is_sure=True)
     annotations = _beside("annotations")
     named = [one for one in parameters if one.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)]
     hints = {one.name: one.annotation for one in named if one.annotation is not Parameter.empty}
@@ -82,14 +85,26 @@ def inspected(flow: Callable[..., Any], path: list[str]) -> dict[str, Any]:
         "additionalProperties": any(one.kind is Parameter.VAR_KEYWORD for one in parameters),
     }
     facts = getattr(flow, "__dispatcher_flow__", None)
-    own_name = getattr(flow, "__name__", type(flow).__name__).strip("_").replace("_", "-")
+    own_name = str(getattr(flow, "__name__", ""))
     return {
         "ok": True,
-        "flow_name": getattr(facts, "name", None) or own_name,
+        # A lambda, a partial or an instance has none of its own: whoever knows the entrypoint names it.
+        "flow_name": getattr(facts, "name", None)
+        or (own_name.strip("_").replace("_", "-") if own_name.isidentifier() else ""),
         "parameters": {**schema, "$defs": shared} if shared else schema,
         "description": _first_line(annotations.function_of(flow)),
         **{name: getattr(facts, name, None) for name in ("retries", "retry_delay_s", "timeout_s")},
     }
+
+
+def _instance_of(flow: Any) -> str | None:
+    """The class of which it is a method, if it was taken from the class itself: nobody could give it its `self`."""
+    owner, _, name = str(getattr(flow, "__qualname__", "")).rpartition(".")
+    found: Any = sys.modules.get(getattr(flow, "__module__", ""))
+    for part in owner.split("."):
+        found = getattr(found, part, None)
+    is_method = isinstance(found, type) and isfunction(flow) and found.__dict__.get(name) is flow
+    return owner if is_method else None
 
 
 def _first_line(function: Any) -> str:

@@ -9,6 +9,7 @@ of a file is told at once. Imported only by commands that read a file, because y
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from math import isfinite
 from pathlib import Path
@@ -20,7 +21,10 @@ from pydantic import ValidationError
 from cli.deployment_form import Entry, words
 from dispatcher.errors import BadValue
 
+MOST_BYTES = 1 << 20
 MAX_NODES = 100_000  # anchors can make a few lines into more than any memory holds
+# What YAML 1.1 reads as a number that it does not look like: 010 is 8, 12:30 is 750.
+_SURPRISING = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
 TIMES = ("anchor_date",)  # keys whose text is a time, which YAML takes for one of its own unless it is in quotes
 Place = tuple[str | int, ...]
 
@@ -28,10 +32,16 @@ Place = tuple[str | int, ...]
 def read(file: Path) -> list[tuple[str, Entry]]:
     """The deployments, each with its `file:line`. Raises `BadValue` with every fault of the file."""
     try:
-        text = file.read_text("utf-8")
+        with file.open("rb") as stream:
+            raw = stream.read(MOST_BYTES + 1)
+        text = raw.decode("utf-8-sig") if len(raw) <= MOST_BYTES else ""
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise BadValue(f"The deployment file {file} cannot be read: {reason}.") from None
+    if len(raw) > MOST_BYTES:
+        raise BadValue(
+            f"The deployment file {file} cannot be read: it is larger than {MOST_BYTES >> 20} MiB. Split it."
+        )
     return _Reader(file).entries(text)
 
 
@@ -72,20 +82,25 @@ class _Reader:
             return None
 
     def _data(self, text: str) -> Any:
-        loader = yaml.SafeLoader(text)
+        loader: yaml.SafeLoader | None = None
         try:
+            loader = yaml.SafeLoader(text)
             node = loader.get_single_node()
             return None if node is None else self._plain(loader, node, ())
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
             advice = "; text that begins with * or & stands in quotes" if error.context in _ANCHORS else ""
             self.faults = [(line, f"not valid YAML: {error.problem or error.context}{advice}")]
+        except yaml.reader.ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            self.faults = [(line, f"not valid YAML: the character {chr(error.character)!r} cannot stand in it")]
         except yaml.YAMLError as error:
             self.faults = [(1, f"not valid YAML: {error}")]
         except RecursionError:
             self.faults = [(1, "not valid YAML: its values are nested too deeply")]
         finally:
-            loader.dispose()
+            if loader is not None:
+                loader.dispose()
         self._end_if_faulty()  # of what is no YAML nothing else can be said
         return None
 
@@ -128,6 +143,10 @@ class _Reader:
             value = object()
         if isinstance(value, date) and place and place[-1] in TIMES:
             return _time_text(str(node.value), value)
+        written = str(node.value)
+        if type(value) in (int, float) and _SURPRISING.fullmatch(written):
+            self._fault(place, f"{written} is the number {value} in YAML: put it in quotes, or write {value}")
+            return None
         is_finite = not isinstance(value, float) or isfinite(value)
         if value is None or (isinstance(value, str | bool | int | float) and is_finite):
             return value

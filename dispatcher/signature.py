@@ -78,7 +78,7 @@ def of_entrypoint(entrypoint: str, path: str) -> Signature:
         way_out = "" if found["is_sure"] else f"\n{_WAY_OUT}"
         raise EntrypointInvalid(entrypoint=entrypoint, detail=f"{found['error']}{printed}{way_out}")
     del found["ok"]
-    return Signature(**found)
+    return Signature(**{**found, "flow_name": found["flow_name"] or unchecked(entrypoint, None).flow_name})
 
 
 def of_function(function: Callable[..., Any]) -> Signature:
@@ -86,7 +86,7 @@ def of_function(function: Callable[..., Any]) -> Signature:
     found = standalone.loaded("inspection").inspected(function, list(sys.path))
     if not found.pop("ok"):
         raise FlowUnfit(function=getattr(function, "__qualname__", repr(function)), detail=found["error"])
-    return Signature(**found)
+    return Signature(**{**found, "flow_name": found["flow_name"] or type(function).__name__})
 
 
 def of_command(command: tuple[str, ...], path: str) -> Signature:

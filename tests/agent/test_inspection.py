@@ -287,6 +287,35 @@ def test_what_a_flow_says_of_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "flow_name"),
+    [
+        ("short", "short"),
+        ("_my_part", "my-part"),
+        ("load", "load"),
+        ("Load.plain", "plain"),
+        ("Load.of_class", "of-class"),
+    ],
+)
+def test_a_flow_without_a_name_of_its_own_is_called_as_the_entrypoint_does(
+    tmp_path: Path, name: str, flow_name: str
+) -> None:
+    code = """
+        import functools
+        short = lambda: 1
+        _my_part = functools.partial(print, "1")
+        class Load:
+            def __call__(self): pass
+            @staticmethod
+            def plain(): pass
+            @classmethod
+            def of_class(cls): pass
+        load = Load()
+    """
+    (tmp_path / "flows.py").write_text(textwrap.dedent(code))
+    assert signature.of_entrypoint(f"flows.py:{name}", str(tmp_path)).flow_name == flow_name
+
+
+@pytest.mark.parametrize(
     ("entrypoint", "code", "error"),
     [
         ("flows.py:main", "def main(a, /): pass", "its parameter 'a' is positional-only"),
@@ -304,6 +333,12 @@ def test_what_a_flow_says_of_itself(tmp_path: Path) -> None:
         ("flows.py:main", "async def main(): yield", "it is a generator function"),
         ("flows.py:main", "import functools\ndef a(n): yield\nmain = functools.partial(a, 1)", "it is a generator"),
         ("flows.py:main", "class A:\n    def __call__(self): yield\nmain = A()", "it is a generator function"),
+        ("flows.py:A.main", "class A:\n    def main(self): pass", "it is a method of class 'A' and needs an instance"),
+        (
+            "flows:A.B.main",
+            "class A:\n    class B:\n        async def main(self, n): pass",
+            "it is a method of class 'A.B'",
+        ),
         ("nothing.py:main", "", "there is no file"),
         ("nothing:main", "", "there is no module 'nothing'"),
     ],

@@ -109,6 +109,10 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
         ("deployments: {a: b}\n", "deployment.yaml:1: a list of deployments is wanted"),
         ("deployments:\n  - entrypoint: a.py:f\ntags: [x]\n", "deployment.yaml:3: 'tags' must stand in one of the"),
         ("deployments:\n  - nothing\n", "deployment.yaml:2: the deployment: a mapping is wanted, found \"nothing\""),
+        ("entrypoint: a.py:f\nparameters: {zip: 01234}\n", "deployment.yaml:2: 01234 is the number 668 in YAML: put"),
+        ("entrypoint: a.py:f\nparameters:\n  at: 12:30\n", "deployment.yaml:3: 12:30 is the number 750 in YAML: put"),
+        ("entrypoint: a.py:f\ntimeout_seconds: 1:30:00\n", "1:30:00 is the number 5400 in YAML: put it in quotes, or"),
+        ("entrypoint: a.py:f\nname: a\0b\n", "deployment.yaml:2: not valid YAML: the character '\\x00' cannot stand"),
         ("a: &a\n  b: *a\n", "deployment.yaml:1: not valid YAML: a value contains itself"),
         ("entrypoint: a\n---\nentrypoint: b\n", "deployment.yaml:2: not valid YAML"),
     ],
@@ -146,6 +150,25 @@ def test_a_few_lines_cannot_fill_the_memory(tmp_path: Path) -> None:
 def test_lists_in_lists_are_told(tmp_path: Path, levels: int) -> None:
     text = f"entrypoint: a.py:f\nname: {'[' * levels}{']' * levels}\n"
     assert refused(tmp_path, text).startswith("The deployment file cannot be used")
+
+
+def test_values_that_look_like_what_they_are(tmp_path: Path) -> None:
+    text = (
+        "entrypoint: a.py:f\nparameters: {v: [0, 0.5, -1, 1_000, 0x1F, 1e3, 0.0, 09, '010', '12:30', 10:99, no, on]}\n"
+    )
+    [(_, entry)] = read(tmp_path, text)
+    assert entry.parameters["v"] == [0, 0.5, -1, 1000, 31, "1e3", 0.0, "09", "010", "12:30", "10:99", False, True]
+
+
+def test_a_file_that_is_too_large(tmp_path: Path) -> None:
+    assert "it is larger than 1 MiB. Split it." in refused(tmp_path, "#" * (1 << 20) + "\n")
+    with pytest.raises(BadValue, match="larger than 1 MiB"):
+        deployment_file.read(Path("/dev/zero"))
+
+
+def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
+    [(_, entry)] = read(tmp_path, "\ufeffentrypoint: a.py:f\n")
+    assert entry.entrypoint == "a.py:f"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
