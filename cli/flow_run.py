@@ -14,12 +14,11 @@ import click
 from cli import render, watched
 from cli.context import confirm, connected, output_option, yes_option
 from cli.types import TIME
-from dispatcher.states import State
+from dispatcher.states import PARTS, State
 
 if TYPE_CHECKING:
     from dispatcher.models import LogLine, Run
 
-PARTS = ("Late", "AwaitingRetry")  # names that the table shows for some of the SCHEDULED runs
 _which = click.argument("run", metavar="RUN")
 
 

@@ -8,6 +8,7 @@ the clock: empty in production, so that the script asks the server; a test may s
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from importlib.resources import files
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
-from dispatcher.errors import refusal
+from dispatcher.errors import BadValue, refusal
 
 R = TypeVar("R")
 Arg = str | int
@@ -114,11 +115,34 @@ def aside(work: Callable[[], R]) -> Call[R]:
 
 
 def wire(call: Call[Any], now_ms: int | None) -> tuple[Arg, ...]:
-    """The words of the command; a script goes by its digest."""
+    """The words of the command; a script goes by its digest. Raises `BadValue` for text that cannot be sent."""
+    for arg in call.args:
+        if isinstance(arg, str):
+            checked_text(arg)
     if not call.is_script:
         return (call.command, *call.keys, *call.args)
     clock: Arg = "" if now_ms is None else now_ms
     return ("EVALSHA", script(call.command).sha, len(call.keys), *call.keys, clock, *call.args)
+
+
+def as_json(value: Any) -> str:
+    """The value as an argument. Raises `BadValue` for text that is not valid: a script that reads it would stumble."""
+    return checked_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def checked_text(text: str) -> str:
+    """The text, if it has a form in UTF-8. Raises `BadValue`, which does not tell what it says: it may be a secret."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(error.object[error.start])
+        raise BadValue(
+            f"a text, or the name of a folder, holds U+{code:04X}: that is half a character and cannot be kept. Give "
+            "valid UTF-8."
+        ) from None
+    return text
 
 
 def expect(word: str, **facts: object) -> Callable[[Any], list[Any]]:

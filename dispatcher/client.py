@@ -183,6 +183,9 @@ def options(waits_ms: int | None) -> dict[str, Any]:
 
 def checked_url(url: str) -> str:
     """`url`, if it asks for nothing but where, who, and TLS files. Raises `BadValue`."""
+    given: object = url
+    if not isinstance(given, str):
+        raise errors.BadValue(f"the Redis URL is a {type(given).__name__}: give text, redis://host:port for example.")
     if fault := urls.fault(url) or urls.tls_fault(url):
         raise errors.BadValue(fault)
     return url

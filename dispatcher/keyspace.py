@@ -18,6 +18,9 @@ _LETTERS = _ALPHANUMERIC | set("._-")
 def checked_name(noun: str, name: str) -> str:
     """`name`, if it may name a pool or queue; raises `BadName`. The rule keeps hash tags and patterns unambiguous."""
     # Without `re`, whose import takes longer than everything else that a run of a marked flow imports of ours.
+    given: object = name
+    if not isinstance(given, str):
+        raise BadName(noun=noun, name=given)
     if not (name[:1] in _ALPHANUMERIC and len(name) <= 100 and _LETTERS.issuperset(name)):
         raise BadName(noun=noun, name=name if len(name) <= 110 else name[:110] + "…")
     return name

@@ -86,6 +86,8 @@ class Request:
             text = getattr(self, option)
             if text is not None and not (isinstance(text, str) and 1 <= len(text) <= most):
                 raise BadValue(f"{option} is {text!r}: give a text of 1 to {most} characters, or leave it out.")
+        if self.name and "\0" in self.name:  # a process is told its run's name, and cannot be told this one
+            raise BadValue(f"name is {self.name!r}: give a text without NUL.")
         priority = DEFAULT_PRIORITY if self.priority is None else whole("priority", self.priority)
         return NewRun(
             id=new_id(),
@@ -147,10 +149,14 @@ def texts(name: str, values: object) -> tuple[str, ...]:
     return tuple(values)
 
 
-def json_object(name: str, values: object) -> dict[str, Any]:
+def mapping(name: str, values: object) -> Mapping[str, Any]:
     if not isinstance(values, Mapping):
         raise BadValue(f"{name} is {values!r}: give a dict of names and values.")
-    found = dict(values)
+    return values
+
+
+def json_object(name: str, values: object) -> dict[str, Any]:
+    found = dict(mapping(name, values))
     if faults := schemas.json_faults(found):
         raise BadValue(f"{name} cannot be sent as JSON: {'; '.join(faults)}. Give a date as text, an object as a dict.")
     return found

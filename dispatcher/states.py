@@ -25,6 +25,7 @@ class State(StrEnum):
 
 
 TERMINAL = frozenset({State.COMPLETED, State.FAILED, State.CRASHED, State.CANCELLED})
+PARTS = ("Late", "AwaitingRetry")  # names of some of the SCHEDULED runs, see `Run.state_name`
 HELD = frozenset({State.PENDING, State.RUNNING, State.CANCELLING})  # the states that hold slots and a lease
 
 

@@ -252,6 +252,8 @@ def deploy(
         description=seen.description if description is None else description,
         parameter_schema=seen.parameters,
     )
+    if isinstance(schedules, Schedule):
+        raise BadValue("schedules is one Schedule: give a list of them, [Schedule(...)].")
     kept = None if schedules is None else tuple(schedules)
     for schedule in kept or ():
         if not isinstance(schedule, Schedule):

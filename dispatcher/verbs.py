@@ -86,12 +86,12 @@ def _submit_many(
     from dataclasses import replace
 
     from dispatcher.errors import BadValue
-    from dispatcher.requests import Request
+    from dispatcher.requests import Request, mapping
     from dispatcher.submitting import submit
 
     if each is not None:
         base: Any = what if isinstance(what, Request) else Request(cast("Target", what))
-        wanted = [replace(base, parameters={**base.parameters, **one}) for one in each]
+        wanted = [replace(base, parameters={**base.parameters, **mapping("each", one)}) for one in each]
     else:
         wanted = list(what) if isinstance(what, Iterable) and not isinstance(what, str) else [what]
         if not all(isinstance(one, Request) for one in wanted):
@@ -175,12 +175,14 @@ def _why(run: Which) -> Flow[Why]:
 def _logs(run: Which, *, last: int | None = None) -> Flow[list[LogLine]]:
     """What the run has printed, oldest line first; `last`: only so many lines of the end."""
     from dispatcher.ops import finding, runs
+    from dispatcher.requests import whole
 
     found = yield from finding.run(run)
     if last is None:
         lines = yield from runs.log(found.pool, found.id)
     else:
-        lines = yield from runs.log_end(found.pool, found.id, most=max(1, last))
+        most = whole("last", last)
+        lines = (yield from runs.log_end(found.pool, found.id, most=most)) if most else []
     return [line for _, line in lines]
 
 
@@ -194,21 +196,24 @@ def _runs(
     after: datetime | None = None,
     limit: int = 50,
 ) -> Flow[list[Run]]:
-    """Runs, the latest expected start first. `state`: one or several; `before` and `after` are expected starts.
+    """Runs, the latest expected start first. `state`: one or several, Late and AwaitingRetry too; `before` and `after`
+    are expected starts.
 
     Raises `PoolNotFound`, `QueueNotFound`, `DeploymentNotFound`, `BadValue`.
     """
     from dispatcher.errors import BadValue
     from dispatcher.ops import finding
     from dispatcher.requests import instant_ms, whole
-    from dispatcher.states import State
+    from dispatcher.states import PARTS, State
 
-    words = (state,) if isinstance(state, str) else tuple(state)
-    if unknown := [word for word in words if word.upper() not in State.__members__]:
-        raise BadValue(f"state {unknown[0]!r} is not known: give one of {', '.join(State)}.")
+    words = [str(word).upper() for word in ((state,) if isinstance(state, str) else state)]
+    parts = {part.upper(): part for part in PARTS}
+    if unknown := [word for word in words if word not in State.__members__ and word not in parts]:
+        raise BadValue(f"state {unknown[0]!r} is not known: give one of {', '.join((*State, *PARTS))}.")
     return (
         yield from finding.listed(
-            states=frozenset(State(word.upper()) for word in words),
+            states=frozenset(State(word) for word in words if word not in parts),
+            state_names=frozenset(parts[word] for word in words if word in parts),
             deployment=deployment,
             pool=pool,
             queue=queue,

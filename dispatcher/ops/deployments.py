@@ -8,13 +8,12 @@ one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
 from dispatcher import keyspace, parameters
-from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.call import Arg, Call, Flow, as_json, expect
 from dispatcher.errors import (
     AmbiguousName,
     BadValue,
@@ -63,6 +62,7 @@ def check_against(deployment: Deployment, template: PoolTemplate) -> None:
         raise BadValue(f"deployment {deployment.name!r} has more than {MAX_SCHEDULES} schedules: split it.")
     for schedule in deployment.schedules:
         schedules.check(deployment, schedule, template)
+    _stored(deployment)  # refused before anything is made for it
 
 
 def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
@@ -233,7 +233,7 @@ def _delete(deployment: Deployment, what: str) -> Call[int]:
 
 
 def _stored(deployment: Deployment) -> str:
-    return json.dumps(
+    return as_json(
         {
             "id": deployment.id,
             "queue": deployment.queue,
@@ -245,8 +245,7 @@ def _stored(deployment: Deployment) -> str:
             "parameter_schema": deployment.parameter_schema,
             "created_ms": deployment.created_at_ms,
             "updated_ms": deployment.updated_at_ms,
-        },
-        separators=(",", ":"),
+        }
     )
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 from dispatcher import keyspace, pool_types
+from dispatcher.call import as_json
 from dispatcher.errors import BadValue
 from dispatcher.models import QueueFilter
 
@@ -29,10 +30,7 @@ def checked(of: QueueFilter) -> QueueFilter:
     for kind in of.types:
         pool_types.checked_infrastructure(kind, "infrastructure type")
     found = QueueFilter(*(tuple(dict.fromkeys(part)) for part in (of.tags, of.deployments, of.types)))
-    try:
-        size_bytes = len(json.dumps(found.document(), ensure_ascii=False).encode())
-    except UnicodeEncodeError:
-        raise BadValue("a tag that is not text cannot be kept: give characters of Unicode.") from None
+    size_bytes = len(as_json(found.document()).encode())
     if size_bytes > MAX_FILTER_BYTES:
         raise BadValue(f"a filter of {size_bytes} bytes is too large, {MAX_FILTER_BYTES} are allowed: list less in it.")
     return found
@@ -40,7 +38,7 @@ def checked(of: QueueFilter) -> QueueFilter:
 
 def text(of: QueueFilter) -> str:
     """The filter as scripts take and keep it. Raises as `checked`."""
-    return json.dumps(checked(of).document(), ensure_ascii=False, separators=(",", ":"))
+    return as_json(checked(of).document())
 
 
 def names(tags: Sequence[str]) -> list[str]:

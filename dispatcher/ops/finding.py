@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from dispatcher.call import Flow
 from dispatcher.errors import (
+    BadValue,
     DeploymentMisnamed,
     DeploymentNotFound,
     PoolNotFound,
@@ -39,8 +40,11 @@ def deployment(name: str) -> Flow[Deployment]:
 def run(which: Run | str) -> Flow[Run]:
     """The run as it is now: by itself, its id, the beginning of it, or its name where only one has it.
 
-    Raises `RunNotFound`, `AmbiguousName`.
+    Raises `RunNotFound`, `AmbiguousName`, `BadValue` for what is neither.
     """
+    given: object = which
+    if not isinstance(given, Run | str):
+        raise BadValue(f"a run is named by {given!r}: give the run itself, its id, or its name.")
     found = (yield from runs.find(which)) if isinstance(which, str) else which
     try:
         yield from pools.tick(found.pool)

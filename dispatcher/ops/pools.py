@@ -6,13 +6,12 @@ slot than the pool, so it is written by a second call: it may lag behind a crash
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from typing import Any
 
 from dispatcher import keyspace, pool_types, templates
-from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.call import Arg, Call, Flow, as_json, checked_text, expect
 from dispatcher.errors import BadValue, BrokerRefused, PoolExists, PoolNotFound, PoolRunsStopping
 from dispatcher.ids import new_id
 from dispatcher.models import Document, Pool
@@ -30,20 +29,28 @@ from dispatcher.models.pools import (
 from dispatcher.ops.reading import optional, pool_from
 
 
+def is_whole(value: object) -> bool:
+    """Whether it is a number that scripts can take for a count; what is none would be in the way of every reader."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def limit_text(limit: int | None) -> str:
     """A concurrency limit as scripts take it: None, no limit, is empty; 0 admits nothing. Raises `BadValue` for a
     negative one, and for one of more than nine digits."""
     if limit is None:
         return ""
-    if not 0 <= limit <= MAX_LIMIT:
+    if not (is_whole(limit) and 0 <= limit <= MAX_LIMIT):
         raise BadValue(
-            f"a concurrency limit of {limit} is not possible: give 0 or more, {MAX_LIMIT} at most, or clear the limit."
+            f"a concurrency limit of {limit!r} is not possible: give 0 or more, {MAX_LIMIT} at most, or clear the "
+            "limit."
         )
     return str(limit)
 
 
 def checked_lease_ms(lease_ms: int) -> int:
     """Raises `BadValue` for a lease outside 5 s to 1 h."""
+    if not is_whole(lease_ms):
+        raise BadValue(f"a lease of {lease_ms!r} ms is not possible: give a whole number.")
     if not MIN_LEASE_MS <= lease_ms <= MAX_LEASE_MS:
         raise BadValue(f"a lease of {lease_ms / 1000:g} s is not possible: give 5 s to 1 h.")
     return lease_ms
@@ -51,6 +58,8 @@ def checked_lease_ms(lease_ms: int) -> int:
 
 def checked_keep_ms(keep_ms: int) -> int:
     """Raises `BadValue` for finished runs that are to be kept for less than a minute."""
+    if not is_whole(keep_ms):
+        raise BadValue(f"finished runs cannot be kept for {keep_ms!r} ms: give a whole number.")
     if keep_ms < MIN_KEEP_MS:
         raise BadValue(f"finished runs cannot be kept for {keep_ms / 1000:g} s only: give a minute or more.")
     return keep_ms
@@ -58,14 +67,14 @@ def checked_keep_ms(keep_ms: int) -> int:
 
 def checked_keep_runs(keep_runs: int) -> int:
     """Raises `BadValue` for a number of finished runs outside 100 to 10 million."""
-    if not MIN_KEEP_RUNS <= keep_runs <= MAX_KEEP_RUNS:
-        raise BadValue(f"{keep_runs} finished runs cannot be kept: give {MIN_KEEP_RUNS} to {MAX_KEEP_RUNS}.")
+    if not (is_whole(keep_runs) and MIN_KEEP_RUNS <= keep_runs <= MAX_KEEP_RUNS):
+        raise BadValue(f"{keep_runs!r} finished runs cannot be kept: give {MIN_KEEP_RUNS} to {MAX_KEEP_RUNS}.")
     return keep_runs
 
 
 def template_text(template: Document | None) -> str:
     """A base job template as it is kept; empty: none of its own. Raises `TemplateInvalid`."""
-    return json.dumps(templates.checked(template), separators=(",", ":")) if template else ""
+    return as_json(templates.checked(template)) if template else ""
 
 
 def checked_type(type: str) -> str:
@@ -95,7 +104,7 @@ def create(
             new_id(),
             new_id(),
             checked_type(type),
-            description,
+            checked_text(description),
             limit_text(limit),
             int(is_paused),
             checked_lease_ms(lease_ms),

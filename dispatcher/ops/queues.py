@@ -87,8 +87,8 @@ def _make(
 
 def checked_priority(priority: int) -> int:
     """Raises `BadValue` unless a positive number of at most nine digits."""
-    if not 1 <= priority <= MAX_PRIORITY:
-        raise BadValue(f"a priority of {priority} is not possible: give a positive number, 1 goes first.")
+    if not (pools.is_whole(priority) and 1 <= priority <= MAX_PRIORITY):
+        raise BadValue(f"a priority of {priority!r} is not possible: give a positive number, 1 goes first.")
     return priority
 
 

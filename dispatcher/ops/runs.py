@@ -6,12 +6,11 @@ gives both for what a person types.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from dispatcher import keyspace
-from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.call import Arg, Call, Flow, as_json, expect
 from dispatcher.errors import AmbiguousName, BadValue, RunIdShort, RunNotFound
 from dispatcher.models import LogLine, NewRun, Run, Submitted
 from dispatcher.ops import pools
@@ -40,7 +39,7 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     for run in runs:
         if _depth(run.input.compact()) > MAX_INPUT_DEPTH:
             raise BadValue(f"the input of a run is nested more than {MAX_INPUT_DEPTH} deep: pass a flatter value.")
-        text = json.dumps(run.input.compact(), separators=(",", ":"))
+        text = as_json(run.input.compact())
         if len(text.encode()) > MAX_INPUT_BYTES:
             raise BadValue(
                 f"the input of a run has {len(text.encode())} bytes, {MAX_INPUT_BYTES} are allowed: pass a reference "

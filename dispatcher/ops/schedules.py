@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dispatcher import keyspace, parameters, schedules
-from dispatcher.call import Arg, Call, Flow, expect
+from dispatcher.call import Arg, Call, Flow, as_json, expect
 from dispatcher.errors import BadRequest, QueueNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import Deployment, PoolTemplate, RunInput, Schedule
@@ -140,7 +140,7 @@ def _admit(deployment: Deployment, schedule: Schedule, found: Progress, template
 
 
 def _admission(deployment: Deployment, schedule: Schedule, found: Progress, plan: Plan, fault: str) -> Call[int]:
-    text = json.dumps(input_of(deployment, schedule).compact(), separators=(",", ":"))
+    text = as_json(input_of(deployment, schedule).compact())
     overlap = "" if schedule.overlap == "allow" else schedule.overlap
     look_at: Arg = "" if plan.look_at_ms is None else plan.look_at_ms
     args: list[Arg] = [deployment.name, schedule.id, found.digest, found.cursor_ms, plan.cursor_ms, look_at, fault]

@@ -94,3 +94,21 @@ def test_bad_names_are_not_found(project: Project, server_connection: redis.Redi
         project.refused("work-pool", "delete", "--yes", "--", name)
         project.refused("work-queue", "inspect", "-p", "p", "--", name)
         project.refused("work-queue", "ls", "-p", name)
+
+
+def test_text_that_is_not_utf_8_is_refused(project: Project, server_connection: redis.Redis) -> None:
+    half = "\udcff"  # what a byte that is not UTF-8 becomes on the way into a program
+    with nothing_changes(server_connection):
+        for words in (
+            ("work-pool", "create", "x", "--description", half),
+            ("work-pool", "pause", "p", "--note", half),
+            ("run", "--command", "true", "--pool", "p", "--name", half),
+            ("run", "--command", "true", "--pool", "p", "--idempotency-key", half),
+            ("run", "--command", "true", "--pool", "p", "--tag", half),
+            ("run", "--command", f"echo {half}", "--pool", "p"),
+            ("deploy", "--command", "true", "--pool", "p", "--description", half),
+            ("deploy", "--command", "true", "--pool", "p", "--param", f"a={half}"),
+        ):
+            assert "Give valid UTF-8." in project.refused(*words), words
+    with nothing_changes(server_connection):
+        project.refused("flow-run", "inspect", half)

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -465,6 +465,46 @@ def test_pools_and_queues_are_administered(client: Client, worker: Worker) -> No
     assert [pool.name for pool in client.pools.list()] == []
     with pytest.raises(errors.PoolNotFound):
         client.pools.get("above-ground")
+
+
+def test_what_python_can_give_and_json_cannot(client: Client) -> None:
+    given: Any
+    for given in (None, 3):
+        with pytest.raises(errors.BadValue, match="a run is named by"):
+            client.get(given)
+        with pytest.raises(errors.BadName):
+            client.pools.get(given)
+        with pytest.raises(errors.BadValue, match=f"each is {given}"):
+            client.submit_many(["true"], [given])
+    with pytest.raises(errors.BadValue, match="give a list"):
+        client.deploy(["true"], schedules=cast("Any", Schedule(cron="* * * * *")))
+    with pytest.raises(errors.BadValue, match="without NUL"):
+        client.submit(["true"], name="a\0b")
+    with pytest.raises(errors.BadValue, match="half a character"):
+        client.submit(["true"], name="\ud800")
+    with pytest.raises(errors.BadValue, match="the Redis URL is a int"):
+        Client(cast("Any", 3))
+
+
+def test_runs_are_listed_by_the_names_that_people_see(client: Client) -> None:
+    late = client.submit(["true"], start_at="2020-01-01T00:00:00Z")
+    soon = client.submit(["true"], start_in=3600)
+    assert [run.id for run in client.runs(state="late")] == [late.id]
+    assert {run.id for run in client.runs(state=["Late", State.SCHEDULED])} == {late.id, soon.id}
+    assert client.runs(state="AwaitingRetry") == []
+    with pytest.raises(errors.BadValue, match="Late, AwaitingRetry"):
+        client.runs(state="Tardy")
+
+
+def test_the_end_of_a_log(worker: Worker) -> None:
+    def tell() -> None:
+        print("1\n2\n3")
+
+    run = worker.submit(tell)
+    worker.drain()
+    assert [[line.text for line in worker.client.logs(run, last=n)] for n in (0, 1, 5)] == [[], ["3"], ["1", "2", "3"]]
+    with pytest.raises(errors.BadValue, match="last is -1"):
+        worker.client.logs(run, last=-1)
 
 
 # Both clients -------------------------------------------------------------------------------------------------------

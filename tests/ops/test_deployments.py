@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_what_is_saved_is_read(scene: Scene) -> None:
 )
 def test_names_are_checked(scene: Scene, change: dict[str, str]) -> None:
     scene.refused(deployments.save(replace(NIGHTLY, **change)), BadName)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"description": "\udcff"},
+        {"input": RunInput(path="/srv/\udcff")},
+        {"input": RunInput(parameters={"day": "\ud800"})},
+    ],
+    ids=str,
+)
+def test_what_a_script_could_not_read_again_is_refused(scene: Scene, change: dict[str, Any]) -> None:
+    scene.refused(deployments.save(replace(NIGHTLY, **change)), BadValue, "half a character")
 
 
 def test_a_pool_that_is_not_there(scene: Scene) -> None:

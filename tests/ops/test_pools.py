@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -393,3 +394,17 @@ def test_a_pool_that_a_crash_left_out_of_the_directory_is_listed_again(
     with contextlib.suppress(PoolExists):
         scene.run(again(POOL))
     assert scene.run(pools.names()) == [POOL]
+
+
+@pytest.mark.parametrize("value", [1.5, True, "3"], ids=repr)
+def test_a_count_that_is_no_whole_number_is_in_nobodys_way(scene: Scene, value: Any) -> None:
+    for change in ({"limit": value}, {"lease_ms": value}, {"keep_ms": value}, {"keep_runs": value}):
+        with pytest.raises(BadValue, match=re.escape(repr(value))):
+            scene.run(pools.update(POOL, **change))
+        with pytest.raises(BadValue):
+            scene.run(pools.create("other", **change))
+    with pytest.raises(BadValue, match=re.escape(repr(value))):
+        scene.run(queues.create(POOL, "q", priority=value))
+    with pytest.raises(BadValue, match=re.escape(repr(value))):
+        scene.run(queues.set_priorities(POOL, {"default": value}))
+    assert scene.pool().name == POOL

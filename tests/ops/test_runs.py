@@ -34,6 +34,7 @@ from tests.scene import POOL, Scene, new_run
     {"delay_ms": -1}, {"start_at_ms": -1}, {"start_at_ms": 2**42},
     {"input": RunInput(parameters={"text": "x" * 600_000})},
     {"id": ""}, {"id": "a:b"}, {"id": "a b"},
+    {"input": RunInput(parameters={"half": "\ud800"})}, {"input": RunInput(tags=("\udcff",))}, {"name": "\udcff"},
 ])  # fmt: skip
 def test_malformed_run(scene: Scene, options: dict[str, Any]) -> None:
     facts = {"id": new_id(), "name": "r", "queue": "default", "input": RunInput(), **options}
