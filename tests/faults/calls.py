@@ -63,9 +63,8 @@ def in_busy(make: Callable[[str], Call[Any]]) -> Given:
 
 
 def created(scene: Scene) -> Call[Any]:
-    """The one call of a flow that makes a pool."""
     busy(scene)
-    return next(pools.create("new", limit=3))
+    return of_flow(pools.create("new", limit=3), scene, "pool_create")
 
 
 def deleted_pool(scene: Scene) -> Call[Any]:
