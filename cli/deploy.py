@@ -16,6 +16,7 @@ import click
 
 from cli import render, schedule_options, schedule_tables, submission, values
 from cli.context import connected, output_option
+from cli.types import WORD
 
 if TYPE_CHECKING:
     from cli.deployment_plan import Draft, Plan
@@ -37,20 +38,34 @@ NOTHING: tuple[Any, ...] = (None, "", [], {}, 0)  # not worth a line in a diff a
     help="The file to read.  [default: deployment.yaml, when nothing else says what to run]",
 )
 @click.option(
-    "-n", "--name", metavar="NAME", help="Its name; with a file: only the one of that name.  [default: default]"
+    "-n",
+    "--name",
+    type=WORD,
+    metavar="NAME",
+    help="Its name; with a file: only the one of that name.  [default: default]",
 )
-@click.option("-p", "--pool", metavar="NAME", help="The work pool; it must exist.  [default: default-agent-pool]")
 @click.option(
-    "-q", "--work-queue", "queue", metavar="NAME", help="The work queue; made when it is missing.  [default: default]"
+    "-p", "--pool", type=WORD, metavar="NAME", help="The work pool; it must exist.  [default: default-agent-pool]"
+)
+@click.option(
+    "-q",
+    "--work-queue",
+    "queue",
+    type=WORD,
+    metavar="NAME",
+    help="The work queue; made when it is missing.  [default: default]",
 )
 @click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
 @values.variable_option
 @values.parameter_options()
-@click.option("--tag", "tags", multiple=True, help="A tag, repeatable.")
+@click.option("--tag", "tags", type=WORD, multiple=True, help="A tag, repeatable.")
 @schedule_options.timing_options
 @click.option("--description", help="What it is for.")
 @click.option(
-    "--path", metavar="FOLDER", help="The code folder on the consumers' hosts.  [default: the current folder]"
+    "--path",
+    type=WORD,
+    metavar="FOLDER",
+    help="The code folder on the consumers' hosts.  [default: the current folder]",
 )
 @submission.execution_options
 @click.option("--no-check", is_flag=True, help="Do not import the flow here: its code is only on the consumers' hosts.")

@@ -5,13 +5,18 @@ schedules are in `deployment_schedule.py`.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli import deployment_schedule, render, schedule_tables, submission, values
 from cli.context import confirm, connected, output_option, yes_option
 from cli.schedule_tables import plural
+
+if TYPE_CHECKING:
+    from dispatcher.models import Deployment
+
+SHOWN = 2  # schedules in a line of a list
 
 
 @click.group()
@@ -53,7 +58,7 @@ def ls(output: str) -> None:
             one.pool,
             one.queue,
             _runs_what(one),
-            "; ".join(map(schedule_tables.marked_timing, one.schedules)),
+            _timings(one),
             ", ".join(one.input.tags),
             render.moment(one.updated_at_ms),
         )
@@ -61,6 +66,13 @@ def ls(output: str) -> None:
     ]
     empty = "There are no deployments. Make one: dispatcher deploy path/to/file.py:function"
     render.table(columns, rows, empty=empty, legend=render.PAUSED_LEGEND)
+
+
+def _timings(found: Deployment) -> str:
+    """A few of its schedules, and how many more there are: a line stays one that can be read."""
+    shown = [*map(schedule_tables.marked_timing, found.schedules[:SHOWN])]
+    more = len(found.schedules) - SHOWN
+    return "; ".join([*shown, f"{more} more"] if more > 0 else shown)
 
 
 def _runs_what(found: Any) -> str:

@@ -42,6 +42,7 @@ def _seconds(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(f"{info.field_name}: {error}") from None
 
 
+Word = Annotated[str, Field(min_length=1)]
 # A number of seconds, or a text such as 15m, 1h30m, PT15M.
 Length = Annotated[float, BeforeValidator(_seconds), Field(allow_inf_nan=False)]
 KINDS = ("cron", "interval", "rrule")  # a schedule says its times in one of these ways
@@ -52,8 +53,8 @@ class _Part(BaseModel):
 
 
 class WorkPool(_Part):
-    name: str | None = None
-    work_queue_name: str | None = None
+    name: Word | None = None
+    work_queue_name: Word | None = None
     job_variables: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -63,7 +64,7 @@ class ScheduleEntry(_Part):
     cron: str | None = None
     interval: Length | None = None
     rrule: str | None = None
-    timezone: str = "UTC"
+    timezone: Word = "UTC"
     anchor_date: str | None = None
     active: bool = True
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -144,13 +145,13 @@ def _both(error: ValidationError, words: str) -> ValidationError:
 class Entry(_Part):
     """One deployment as the file has it; what is not said is None or empty. `schedules` None: those it has stay."""
 
-    name: str = "default"
+    name: Word = "default"
     entrypoint: str | None = None
     command: list[str] | None = Field(default=None, min_length=1)
-    path: str | None = None
+    path: Word | None = None
     description: str = ""
     parameters: dict[str, Any] = Field(default_factory=dict)
-    tags: list[str] = Field(default_factory=list)
+    tags: list[Word] = Field(default_factory=list)
     work_pool: WorkPool = Field(default_factory=WorkPool)
     infrastructure: str = "process"
     schedules: list[ScheduleEntry] | None = None
@@ -191,6 +192,7 @@ _WANTED = {  # pydantic's word for a fault -> ours
     "greater_than": "more than {gt:g} is wanted",
     "greater_than_equal": "at least {ge:g} is wanted",
     "too_short": "at least one item is wanted",
+    "string_too_short": "a text that is not empty is wanted",
 }
 _PARTS: dict[str, type[BaseModel]] = {"": Entry, "work_pool": WorkPool, "schedules": ScheduleEntry}
 _UNDER_POOL = "it belongs under work_pool"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +45,20 @@ def template_from(file: str | None) -> Document | None:
         template = templates.checked(_parsed(file))
     except TemplateInvalid as error:
         raise BadRequest(f"{_named(file)}: {error}") from None
-    for warning in templates.warnings(template):
+    for warning in [*templates.warnings(template), *_slips(template)]:
         click.echo(f"Warning: {_named(file)}: {warning}", err=True)
     return template
+
+
+def _slips(template: Document) -> Iterator[str]:
+    """Keys that no job has and that are nearly one that does something: a limit that is misspelt limits nothing."""
+    from dispatcher.parameters import nearest
+    from dispatcher.pool_types import WORKER_TYPES, default_template
+
+    known = {key for one in WORKER_TYPES for key in default_template(one)["job_configuration"]}
+    for key in template.get("job_configuration") or ():
+        if key not in known and (meant := nearest(key, known)):
+            yield f"job_configuration.{key} means nothing to a job{meant}."
 
 
 def _named(file: str) -> str:

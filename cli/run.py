@@ -12,13 +12,18 @@ import click
 
 from cli import submission, values
 from cli.context import connected, output_option
+from cli.types import WORD
 
 
 @click.command()
 @click.argument("entrypoint", required=False)
 @click.option("--command", metavar="WORDS", help="A command line instead of a flow; quotes in it work as in a shell.")
-@click.option("--pool", metavar="NAME", help="The work pool.  [default: default-agent-pool, made when it is missing]")
-@click.option("--path", metavar="FOLDER", help="The code folder on the consumer's host.  [default: the current folder]")
+@click.option(
+    "--pool", type=WORD, metavar="NAME", help="The work pool.  [default: default-agent-pool, made when it is missing]"
+)
+@click.option(
+    "--path", type=WORD, metavar="FOLDER", help="The code folder on the consumer's host.  [default: the current folder]"
+)
 @values.parameter_options("-p")
 @values.variable_option
 @submission.submit_options

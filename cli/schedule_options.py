@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.types import POSITIVE_DURATION
+from cli.types import POSITIVE_DURATION, WORD
 
 if TYPE_CHECKING:
     from dispatcher.models import Schedule
@@ -24,7 +24,9 @@ def timing_options(command: Command) -> Command:
             metavar="TIME",
             help="Where an --interval counts from and an --rrule begins; ISO 8601.  [default: 2020-01-01T00:00:00]",
         ),
-        click.option("--timezone", metavar="ZONE", help="Its time zone, such as Europe/Berlin.  [default: UTC]"),
+        click.option(
+            "--timezone", type=WORD, metavar="ZONE", help="Its time zone, such as Europe/Berlin.  [default: UTC]"
+        ),
         click.option("--rrule", metavar="RRULE", help="A schedule by an RFC 5545 rule, such as FREQ=DAILY;BYHOUR=4."),
         click.option(
             "--interval", "interval_ms", type=POSITIVE_DURATION, help="A schedule every so long: 900, 15m, 1h30m."

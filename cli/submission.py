@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import render, watched
-from cli.types import DURATION, POSITIVE_DURATION, TIME
+from cli.types import DURATION, POSITIVE_DURATION, TIME, WORD
 
 if TYPE_CHECKING:
     from cli.values import Parameters, Variables
@@ -85,8 +85,10 @@ def submit_options(command: Command) -> Command:
             help="The same key again gives the first run, not a new one.",
         ),
         click.option("--priority", type=click.IntRange(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
-        click.option("-q", "--work-queue", "queue", metavar="NAME", help="Another queue of the pool; it must exist."),
-        click.option("--tag", "tags", multiple=True, help="A tag, repeatable."),
+        click.option(
+            "-q", "--work-queue", "queue", type=WORD, metavar="NAME", help="Another queue of the pool; it must exist."
+        ),
+        click.option("--tag", "tags", type=WORD, multiple=True, help="A tag, repeatable."),
         click.option("--start-at", type=TIME, help="Start then: ISO 8601; without a zone, local time."),
         click.option("--start-in", type=DURATION, help="Start so much later: 90, 30m, 1h30m."),
     ):

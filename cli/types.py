@@ -1,4 +1,4 @@
-"""Parameter types of the command line: durations, and points in time.
+"""Parameter types of the command line: durations, points in time, words.
 
 A duration becomes milliseconds, a time milliseconds since the epoch (`dispatcher/durations.py` reads both), which is
 what operations take. What cannot be read is wrong usage, exit code 2.
@@ -16,8 +16,9 @@ from dispatcher.durations import LONGEST, duration_of, time_of
 
 if TYPE_CHECKING:
     Milliseconds = click.ParamType[int]
+    Text = click.ParamType[str]
 else:
-    Milliseconds = click.ParamType  # not generic in the older versions of click that we allow
+    Milliseconds = Text = click.ParamType  # not generic in the older versions of click that we allow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,7 +85,19 @@ class Hours(Milliseconds):
         return int(hours * 3_600_000)
 
 
+class Word(Text):
+    """A text that is not empty: an empty one is what an unset variable of a shell gives, and never meant."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value:
+            self.fail("it is empty: give a text, or leave it out", param, ctx)
+        return value
+
+
 DURATION = Duration()
 POSITIVE_DURATION = Duration(is_positive=True)
 HOURS = Hours()
 TIME = Time()
+WORD = Word()

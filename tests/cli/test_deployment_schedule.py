@@ -255,3 +255,9 @@ def test_a_cron_by_its_name_keeps_it(project: Project) -> None:
     assert made["cron"] == "@daily"
     (shown,) = project.json("deployment", "schedule", "preview", "nightly", "-n", "2")
     assert [at["local"][10:] for at in shown["times"]] == ["T00:00:00+09:00"] * 2
+
+
+def test_a_list_of_deployments_shows_a_few_schedules_of_each(project: Project) -> None:
+    for hour in range(4):
+        project.done(*CREATE, "--cron", f"0 {hour} * * *")
+    assert "  cron 0 0 * * * (UTC); cron 0 1 * * * (UTC); 2 more  " in project.done("deployment", "ls").stdout

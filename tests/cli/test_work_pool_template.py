@@ -177,3 +177,11 @@ def test_what_is_required_is_only_missing_where_no_run_can_add_it(project: Proje
     [line] = answer.stderr.splitlines()
     assert "deployment a/by-clock" in line
     assert "command" in line
+
+
+def test_a_key_that_is_nearly_one_of_a_job_is_warned_about(project: Project) -> None:
+    job = {"timeout_second": 60, "stream_output": False, "owner": "x"}
+    project.write("t.json", json.dumps({"job_configuration": job, "variables": {}}))
+    answer = project.done("work-pool", "create", "near", "-t", "process", "--base-job-template", "t.json")
+    words = "means nothing to a job (did you mean 'timeout_seconds'?)."
+    assert answer.stderr == f"Warning: t.json: job_configuration.timeout_second {words}\n"

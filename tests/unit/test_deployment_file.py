@@ -86,6 +86,8 @@ def test_a_list_and_a_shared_part(tmp_path: Path) -> None:
         ("entrypoint: a.py:f\nretries: -1\n", "deployment.yaml:2: retries: at least 0 is wanted, found -1"),
         ("entrypoint: a.py:f\nretries: true\n", "deployment.yaml:2: retries: a whole number is wanted, found true"),
         ("entrypoint: a.py:f\ntags: etl\n", "deployment.yaml:2: tags: a list is wanted, found \"etl\""),
+        ("entrypoint: a.py:f\nwork_pool:\n  name: ''\n", "deployment.yaml:3: work_pool.name: a text that is not empty"),
+        ("entrypoint: a.py:f\ntags: ['']\n", "deployment.yaml:2: tags.0: a text that is not empty is wanted"),
         ("entrypoint: a.py:f\nwork_pool: above\n", 'deployment.yaml:2: work_pool: a mapping is wanted, found "above"'),
         ("entrypoint: a.py:f\nwork_pool:\n", "deployment.yaml:2: work_pool: a mapping is wanted, found nothing"),
         ("entrypoint: a.py:f\nparameters: [1]\n", "deployment.yaml:2: parameters: a mapping is wanted, found [1]"),
