@@ -69,6 +69,7 @@ class Execution:
         self._due_s = now_s() + run.wait_ms / 1000
         self._started_s = 0.0
         self._is_shown = True
+        self._unkept = 0  # lines of output that were refused since some were kept
         self._output = Output(
             self._write_log, lambda: around.patience.is_away, None if around.echo is None else self._show
         )
@@ -244,15 +245,21 @@ class Execution:
 
     async def _write_log(self, lines: list[str]) -> bool:
         me = self._around.me
+        gap = [f"[{self._unkept} lines are missing here: Redis refused them]"] if self._unkept else []
+        sent = [*gap, *lines]
         try:
-            await self._around.patience.run(lambda: leases.log(me.pool, me.id, *self.key, lines), until_accepted=False)
+            await self._around.patience.run(lambda: leases.log(me.pool, me.id, *self.key, sent), until_accepted=False)
         except BrokerRefused as error:  # a full Redis must not keep a run from being finished
-            _log.warning("Output of run %s (%s) was not kept: %s", self.run.name, self.run.id, error)
+            if not self._unkept:
+                _log.warning("Output of run %s (%s) is not kept: %s", self.run.name, self.run.id, error)
+            self._unkept += len(lines)
         except LeaseLost:
             self.interrupt(Stop.LOST)
             return False
         except PoolNotFound:
             return False
+        else:
+            self._unkept = 0
         return True
 
     # Waiting --------------------------------------------------------------------------------------------------------

@@ -68,6 +68,8 @@ class Patience:
                 raise
             else:
                 self.answered()
+                if was_refused:
+                    _log.warning("Redis has accepted it now.")
                 return reply
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

@@ -75,6 +75,17 @@ FLOWS = """
         grandchild.wait()
         return "held"
 
+    def chat(until):
+        # a line, many lines once `more` is there, and one at the end
+        print("before", flush=True)
+        mark("chat")
+        wait_for("more")
+        for number in range(200):
+            print("more", number, flush=True)
+        mark("said-more")
+        wait_for(until)
+        print("after", flush=True)
+
     def note(word):
         # one line for each execution, however many there are at once
         with open(Path(__file__).with_name("journal"), "a") as file:

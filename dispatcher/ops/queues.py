@@ -9,6 +9,7 @@ from dispatcher.call import Arg, Call, Flow, expect
 from dispatcher.errors import (
     AmbiguousName,
     BadValue,
+    BrokerFull,
     FilterMisplaced,
     QueueExists,
     QueueHasRuns,
@@ -45,14 +46,26 @@ def create(
     return _make(pool, name, "create", pools.limit_text(limit), priority, description, is_paused, filter)
 
 
-def ensure(pool: str, name: str, *, for_runs: bool = False, filter: QueueFilter | None = None) -> Call[bool]:
+def ensure(pool: str, name: str, *, for_runs: bool = False, filter: QueueFilter | None = None) -> Flow[bool]:
     """Makes the queue unless it exists; True: it was made now. `for_runs`: runs are to be sent to it.
 
     Raises `PoolNotFound`, `BadName`; `QueueIsFilter` when it is for runs and shows those of others.
     """
     call = _make(pool, name, "home" if for_runs else "ensure", "", None, "", False, filter)
     decode = expect("created", pool=pool, queue=name)
-    return Call(call.command, call.keys, call.args, lambda reply: bool(decode(reply)[1]))
+    ensuring = Call(call.command, call.keys, call.args, lambda reply: bool(decode(reply)[1]))
+    return _unless_there(ensuring, pool, name)
+
+
+def _unless_there(ensuring: Call[bool], pool: str, name: str) -> Flow[bool]:
+    """A full Redis refuses the script whatever it would do, but a consumer of a queue that is there may start.
+    Runs that are sent to it are refused after this."""
+    try:
+        return (yield from ensuring)
+    except BrokerFull:
+        if all(queue.name != name for queue in (yield from list_all(pool))):
+            raise
+        return False
 
 
 def _make(
