@@ -139,7 +139,8 @@ class ConsumerLoop:
         lease_ms, returned = await self._patience.run(lambda: consumers.register(self._me, predecessors))
         self._must_register = False
         if returned:
-            _log.warning("%d runs of a dead predecessor wait again.", returned)
+            waits = "run waits" if returned == 1 else "runs wait"
+            _log.warning("%d %s again: their consumer, a predecessor of this one, has died.", returned, waits)
         return lease_ms
 
     def _on_unknown(self) -> None:

@@ -67,7 +67,7 @@ class Execution:
         self._stopped = asyncio.Event()
         self._is_ended = False
         self._due_s = now_s() + run.wait_ms / 1000
-        self._started_s = 0.0
+        self._started_s = self._ended_s = 0.0
         self._is_shown = True
         self._unkept = 0  # lines of output that were refused since some were kept
         self._output = Output(
@@ -83,6 +83,9 @@ class Execution:
         when the process has ended already. A report that is on its way is not called back: its answer tells more."""
         if self._is_ended and stop is not Stop.LOST:
             return
+        if stop is Stop.EXPIRING:
+            text = "The lease of run %s (%s) could not be renewed and ends soon: its process is stopped."
+            _log.warning(text, self.run.name, self.run.id)
         if self._stop is None or stop is Stop.LOST:
             self._stop = stop
         self._stopped.set()
@@ -97,6 +100,7 @@ class Execution:
     async def run_to_end(self) -> None:
         ended = await self._execute()
         self._is_ended = True
+        self._ended_s = now_s()
         if self._rendered is not None:
             veiled = self._rendered.veiled
             ended = replace(ended, message=veiled(ended.message), could_not_start=veiled(ended.could_not_start))
@@ -168,6 +172,9 @@ class Execution:
             return False
         if state is State.CANCELLING:
             self.interrupt(Stop.CANCEL)
+        elif state is State.PENDING:
+            _log.info("Run %s (%s) does not begin: its work pool or queue is paused.", self.run.name, self.run.id)
+            self.interrupt(Stop.GIVE_BACK)
         if self._stop is not None:
             return False
         self.is_started = True
@@ -210,7 +217,7 @@ class Execution:
             _log.warning("How run %s (%s) ended, %s, was not kept: %s", self.run.name, self.run.id, told.state, error)
             return
         state = State.CANCELLED if word == State.CANCELLED else told.state
-        took = f" after {now_s() - self._started_s:.1f} s" if self.is_started else ""
+        took = f" after {self._ended_s - self._started_s:.1f} s" if self.is_started else ""
         why = f": {told.message.rstrip('.')}" if told.message else ""
         end = state.value
         if word == "FENCED":

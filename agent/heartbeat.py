@@ -246,8 +246,5 @@ class Pulse:
             lease.holder.stop_process(force=lease.is_killed)
             if not lease.is_told:
                 lease.is_told = True
-                # Said by the loop: who reads what is logged may be slow, and the watch must not wait for that.
-                self._soon(
-                    _log.warning, "The lease of a run could not be renewed and ends soon: its process is stopped."
-                )
+                # Logged there as well: who reads what is logged may be slow, and the watch must not wait for that.
                 self._soon(lease.holder.interrupt, Stop.EXPIRING)

@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Says that the process of a claimed run is alive.
+-- Says that the process of a claimed run is alive. PENDING is the answer where nothing is to begin: the pool or the
+-- queue was paused after the claim, which may have come early.
 -- Moves: start PENDING -> RUNNING
 -- KEYS[1] pool: hash
 -- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] pid
@@ -13,7 +14,8 @@ if not pool.exists then return { 'NOPOOL' } end
 local consumer, id, epoch, pid = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local run = read_run(id)
 if not held_by(run, consumer, epoch) then return { 'FENCED' } end
-if run.state ~= 'PENDING' then return { 'started', run.state } end
+local is_paused = pool.paused or call('HGET', queue_key(run.queue), 'paused') == '1'
+if run.state ~= 'PENDING' or is_paused then return { 'started', run.state } end
 guard() -- but no reaping: it could take this very run after the answer was decided
 call('HSET', run_key(id), 'state', 'RUNNING', 'started_ms', int(now), 'pid', pid)
 if run.expires then -- it was started in time, whatever becomes of it

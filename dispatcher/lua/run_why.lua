@@ -23,7 +23,7 @@ elseif run.state == 'RUNNING' then held('running', 'started_ms')
 elseif run.state == 'CANCELLING' then held('cancelling', 'cancelling_ms')
 elseif run.state ~= 'SCHEDULED' then because('finished', 'state', run.state)
 elseif call('ZSCORE', MOVING, run.id) then because('moving', 'goal', call('HGET', run_key(run.id), 'moving_to')) end
-if reply[2] then return reply end
+if reply[2] and run.state ~= 'PENDING' then return reply end
 
 local function full(code, index, limit, gate)
   because(code, 'used', int(call('ZCARD', index)), 'limit', int(limit), 'gate', gate or '')
@@ -36,7 +36,7 @@ end
 
 local function gate(paused, limited, queue, holders)
   local found = call('HMGET', queue_key(queue), 'paused', 'note', 'limit')
-  local used = found[3] and call('ZCARD', slots_key(holders))
+  local used = limited and found[3] and call('ZCARD', slots_key(holders))
   if found[1] == '1' then because(paused, 'gate', queue, 'note', found[2] or '') end
   if used and used >= tonumber(found[3]) then full(limited, slots_key(holders), found[3], queue) end
 end
@@ -44,6 +44,7 @@ end
 if run.due <= now and call('ZSCORE', retry_key(run.queue), run.id) then because('overlapping') end
 if run.due > now then because('not-due', 'in_ms', int(run.due - now), 'attempts', int(run.attempts)) end
 if pool.paused then because('pool-paused', 'note', pool.note) end
+if run.state == 'PENDING' then gate('queue-paused', nil, run.queue) return reply end -- there it does not begin
 if pool_free() <= 0 then full('pool-limit', LEASES, pool.limit) end
 gate('queue-paused', 'queue-limit', run.queue, run.queue)
 

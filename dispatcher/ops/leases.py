@@ -57,7 +57,7 @@ def _claimed(row: list[Any]) -> Claimed:
 
 def start(pool: str, consumer: str, run: str, epoch: int, *, pid: int, job: Document | None = None) -> Call[State]:
     """PENDING -> RUNNING; `pid` is the process's, `job` what it executes, kept with the run. Answers CANCELLING when a
-    cancel was quicker.
+    cancel was quicker, and PENDING, as which it stays, when its pool or queue was paused since it was claimed.
 
     Raises `LeaseLost`.
     """

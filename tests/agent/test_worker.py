@@ -92,8 +92,8 @@ def test_a_forced_cancel_kills_the_process_too(scene: Scene) -> None:
 
 
 def test_a_run_of_the_future_starts_on_time_prepared_or_not(scene: Scene) -> None:
-    soon = scene.submit("hello", delay_ms=1500)
     scene.start("--prefetch-seconds", "5")
+    soon = scene.submit("hello", delay_ms=2500)
     scene.until(soon, State.PENDING)
     prefetched = scene.finished(soon)
     late = scene.submit("hello", delay_ms=6000)
@@ -109,6 +109,19 @@ def test_a_prepared_run_can_be_cancelled_before_it_is_due(scene: Scene) -> None:
     scene.client.run(runs.cancel(POOL, run))
     assert scene.finished(run, timeout_s=3).state is State.CANCELLED
     assert not (scene.folder / "tidy-started").exists()
+
+
+@pytest.mark.parametrize("where", ["pool", "queue"])
+def test_a_prepared_run_does_not_begin_while_it_is_paused(scene: Scene, where: str) -> None:
+    worker = scene.start("--prefetch-seconds", "10")
+    run = scene.submit("hello", delay_ms=3000)
+    scene.until(run, State.PENDING)
+    scene.client.run(pools.pause(POOL) if where == "pool" else queues.pause(POOL, "default"))
+    found = scene.until(run, State.SCHEDULED)
+    assert (found.started_at_ms, found.attempts, found.lost, found.releases) == (None, 0, 0, 1)
+    assert "does not begin: its work pool or queue is paused" in worker.log
+    scene.client.run(pools.resume(POOL) if where == "pool" else queues.resume(POOL, "default"))
+    assert scene.finished(run).state is State.COMPLETED
 
 
 def test_a_waiting_consumer_hears_of_work_at_once(scene: Scene) -> None:

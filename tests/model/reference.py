@@ -230,7 +230,9 @@ class Reference(Lifecycle):
         if not self.holds(consumer, run_id, epoch):
             return "FENCED"
         run = self.runs[run_id]
-        if run.state == "PENDING":
+        queue = self.queues.get(run.queue)
+        is_paused = self.is_paused or (queue is not None and queue.is_paused)
+        if run.state == "PENDING" and not is_paused:
             self.guard()
             run.state, run.expires = "RUNNING", None
             self.expiring.pop(run_id, None)

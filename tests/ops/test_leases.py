@@ -13,7 +13,7 @@ from dispatcher import keyspace
 from dispatcher.call import Call, Flow
 from dispatcher.errors import ConsumerUnknown, LeaseLost, PoolNotFound
 from dispatcher.models import Outcome
-from dispatcher.ops import consumers, leases, pools, runs
+from dispatcher.ops import consumers, leases, pools, queues, runs, views
 from dispatcher.states import State
 from tests.dumps import unchanged
 from tests.scene import LEASE_MS, POOL, Scene
@@ -104,6 +104,22 @@ def test_start_is_said_once(scene: Scene) -> None:
     assert (found.state, found.started_at_ms, found.infrastructure_pid) == (State.RUNNING, scene.clock.now_ms, 11)
     with unchanged(scene.server):
         assert scene.start(one, held) == State.RUNNING
+
+
+@pytest.mark.parametrize("where", ["pool", "queue"])
+def test_what_was_claimed_does_not_begin_where_it_is_paused_now(scene: Scene, where: str) -> None:
+    one = scene.join(prefetch_ms=10_000)
+    early, begun = scene.held(one, delay_ms=5_000), scene.running(one)
+    pause = pools.pause(POOL) if where == "pool" else queues.pause(POOL, "default")
+    scene.run(pause)
+    found = scene.run(views.why(POOL, early[0]))
+    assert [reason.code for reason in found.reasons] == ["starting", "not-due", f"{where}-paused"]
+    scene.clock.advance(5_000)
+    with unchanged(scene.server):
+        assert scene.start(one, early) == State.PENDING
+        assert scene.start(one, begun) == State.RUNNING, "it had begun before"
+    scene.run(pools.resume(POOL) if where == "pool" else queues.resume(POOL, "default"))
+    assert scene.start(one, early) == State.RUNNING
 
 
 def test_the_log_keeps_the_newest_lines(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
