@@ -92,7 +92,8 @@ def use(name: str, output: str) -> None:
 @profile.command()
 @click.argument("name")
 @yes_option
-def delete(name: str, yes: bool) -> None:
+@output_option
+def delete(name: str, yes: bool, output: str) -> None:
     """Delete a profile with its settings.
 
     \b
@@ -103,8 +104,9 @@ def delete(name: str, yes: bool) -> None:
     looked.delete(name, profile_in_use(looked))  # refused before anything is asked
     confirm(f"Delete profile {name!r} with its settings?", yes=yes)
     with Profiles.changing() as profiles:
+        deleted = document(profiles, name)
         profiles.delete(name, profile_in_use(profiles))
-    click.echo(f"Profile {name!r} is deleted.")
+    render.outcome(output, f"Profile {name!r} is deleted.", lambda: deleted)
 
 
 @profile.command()

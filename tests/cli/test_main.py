@@ -1,5 +1,7 @@
 """The command itself: help, version, wrong usage, exit codes, and what is told of a bug."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +43,29 @@ def test_every_command_says_what_it_does_and_shows_an_example(words: tuple[str, 
     for param in command.params:
         if isinstance(param, click.Option):
             assert param.help, f"{param.name} is not explained"
+
+
+@pytest.mark.parametrize(
+    ("words", "command"), [pytest.param(*row, id=" ".join(row[0])) for row in commands(main.dispatcher)]
+)
+def test_the_words_of_every_example_are_understood(
+    words: tuple[str, ...], command: click.Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("deployment.yaml", "template.json"):
+        (tmp_path / name).write_text("{}")
+    examples = re.findall(r"^ +dispatcher (.*)", (command.help or "").partition("Example:")[2], re.MULTILINE)
+    assert examples
+    for example in examples:
+        found: click.Command | None = main.dispatcher
+        typed = shlex.split(example)
+        if typed[0] == "--profile":
+            del typed[:2]
+        while isinstance(found, click.Group):
+            found = found.get_command(click.Context(found), typed.pop(0))
+        assert found is not None, example
+        with found.make_context(example, typed):
+            pass
 
 
 def test_help_lists_every_command_with_its_line(nowhere: Project) -> None:

@@ -50,6 +50,9 @@ def test_made_used_renamed_and_deleted(project: Project) -> None:
     }
     assert project.json("profile", "inspect", "default")["in_use"] is False
     project.done("profile", "use", "default")
+    project.done("profile", "create", "other", "--from", "home")
+    deleted = project.json("profile", "delete", "other", "--yes")
+    assert deleted == {"name": "other", "in_use": False, "settings": {"DISPATCHER_AGENT_QUERY_SECONDS": "2"}}
     assert project.done("profile", "delete", "home", "--yes").stdout == "Profile 'home' is deleted.\n"
     assert names(project) == [("default", True)]
 
