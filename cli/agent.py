@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from cli.consumers import Asked, greet, list_consumers, start_options, words
-from cli.context import connected, output_option, session
+from cli.context import connected, output_option
 
 
 @click.group()
@@ -62,13 +62,9 @@ def start(queue_id: str | None, prefixes: tuple[str, ...], tags: tuple[str, ...]
     from agent import journal
     from agent.options import Options
 
-    if queue_id is None and not tags:
-        program.check(asked.pool, asked.queues, prefixes, asked.name)
-    if asked.api is not None:
-        session().redis_url = asked.api
     if queue_id is not None or tags:
         asked = replace(asked, **_legacy(asked, queue_id, tags))
-        program.check(asked.pool, asked.queues, prefixes, asked.name)
+    program.check(asked.pool, asked.queues, prefixes, asked.name)
     options = Options(url=greet("agent", asked), prefixes=prefixes, **words("agent", asked))
     with journal.kept():
         code = program.start(options)

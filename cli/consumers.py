@@ -37,7 +37,11 @@ class Asked:
     drain_timeout_ms: int | None
     grace_ms: int | None
     stream_output: bool | None
-    api: str | None
+
+
+def _use(_context: click.Context, _option: click.Parameter, url: str | None) -> None:
+    if url is not None:
+        session().redis_url = url
 
 
 _OPTIONS = (
@@ -76,7 +80,14 @@ _OPTIONS = (
         default=None,
         help="Show the output of runs here, besides keeping it (a setting of the same name).",
     ),
-    click.option("--api", metavar="URL", help="The Redis to work on, as --redis-url."),
+    click.option(
+        "--api",
+        metavar="URL",
+        is_eager=True,  # before anything reads a setting
+        expose_value=False,
+        callback=_use,
+        help="The Redis to work on, as --redis-url.",
+    ),
 )
 
 
@@ -111,8 +122,6 @@ def greet(kind: str, asked: Asked) -> str:
     """Says which broker is used, then the banner. Returns the broker's URL."""
     from dispatcher import __version__
 
-    if asked.api is not None:
-        session().redis_url = asked.api
     url = session().url
     click.echo(f"Using {session().broker_words}", err=True)
     if not asked.hide_welcome:

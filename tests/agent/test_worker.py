@@ -311,6 +311,13 @@ def test_the_first_line_names_the_broker_without_its_password(scene: Scene) -> N
     assert "s3cret" not in done.stderr
 
 
+@pytest.mark.parametrize("start", ["worker start -p api --type process", "agent start -q api", "agent start -t api"])
+def test_the_broker_may_be_named_by_api(scene: Scene, start: str) -> None:
+    done = words(scene, *start.split(), "--run-once", "--api", scene.url, url="unix:///no/broker/here")
+    assert done.returncode == 0, done.stderr
+    assert f"Using {scene.url}" in done.stderr
+
+
 def test_a_worker_warns_of_a_pause(scene: Scene) -> None:
     _warns_of_pauses(scene, "worker")
 
