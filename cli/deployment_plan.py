@@ -167,6 +167,7 @@ def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTempla
     before = None
     if faults.attempt(deployments.checked, wanted):
         before = _kept(client, wanted.name)
+        faults.attempt(client.run, deploying.check_queue(wanted.pool, wanted.queue))
     deployment = deploying.over(before, wanted, draft.schedules, said_active=draft.said_active)
     now_ms = client.run(broker_facts.now_ms())
     deployment = deployment.dated(before, now_ms)

@@ -30,6 +30,7 @@ MOST_FAULTS = 50
 MOST_STEPS = 100_000  # about a second, measured with jsonschema 4.26 on Python 3.11
 LONGEST_PATTERN, LONGEST_MATCHED = 1_000, 10_000
 _FORMATS = ("date", "email", "ipv4", "ipv6", "uuid")  # those that the library checks by itself
+_JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 _steps_left: ContextVar[list[int]] = ContextVar("_steps_left")
 
 
@@ -81,7 +82,7 @@ def told(error: ValidationError, path: str) -> Iterator[str]:
     """The library's error in words, each alternative of an `anyOf` by what is wrong with it."""
     here = at(path, *error.absolute_path)
     if error.validator not in ("anyOf", "oneOf") or not error.context:
-        yield worded(here, error.message)
+        yield worded(here, _as_json(error.message))
         return
     ways: dict[Any, list[ValidationError]] = {}
     for child in error.context:
@@ -91,13 +92,19 @@ def told(error: ValidationError, path: str) -> Iterator[str]:
     ]  # the others say only that another type would do
     if not of_that_type:
         types = dict.fromkeys(repr(name) for way in ways.values() for name in _listed(way[0].validator_value))
-        yield worded(here, f"{error.instance!r} is not of type {', '.join(types)}")
+        yield worded(here, _as_json(f"{error.instance!r} is not of type {', '.join(types)}"))
     elif len(of_that_type) == 1:
         for child in of_that_type[0]:
             yield from told(child, path)
     else:
         each = [worded("", "; ".join(fault for child in way for fault in told(child, path))) for way in of_that_type]
         yield worded(here, f"none of the alternatives fits ({' | '.join(each)})")
+
+
+def _as_json(message: str) -> str:
+    """The library's message, which begins with the value as Python writes it: nobody has written `None`."""
+    value, space, rest = message.partition(" ")
+    return f"{_JSON_WORDS.get(value, value)}{space}{rest}"
 
 
 @lru_cache(maxsize=16)  # one compiled pattern may hold 10 MB

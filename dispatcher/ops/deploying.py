@@ -4,11 +4,13 @@ command has paused."""
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from dispatcher.call import Flow
+from dispatcher.errors import PoolNotFound, QueueIsFilter
 from dispatcher.models import DEFAULT_POOL, Deployment, Schedule, Stored
-from dispatcher.ops import deployments, pools
+from dispatcher.ops import deployments, pools, queues
 
 
 def store(
@@ -23,6 +25,15 @@ def store(
         wanted.name, lambda before: over(before, wanted, schedules, said_active=said_active)
     )
     return replace(stored, made_pool=made_pool)
+
+
+def check_queue(pool: str, queue: str) -> Flow[None]:
+    """Whether runs can be sent to the queue, which may not be made yet, nor its pool. Raises `QueueIsFilter`."""
+    if pool != DEFAULT_POOL:  # no other has queues with filters
+        return
+    with suppress(PoolNotFound):
+        if any(one.name == queue and one.filter for one in (yield from queues.list_all(pool))):
+            raise QueueIsFilter(queue=queue, pool=pool)
 
 
 def over(

@@ -25,7 +25,7 @@ from dispatcher.errors import (
 )
 from dispatcher.ids import new_id
 from dispatcher.models import Deployment, PoolTemplate, Saved, Schedule, Stored
-from dispatcher.ops import broker_facts, moves, queues, schedules, templates
+from dispatcher.ops import broker_facts, moves, queues, runs, schedules, templates
 from dispatcher.ops.reading import deployment_from, optional
 from dispatcher.schedules import check_not_over
 
@@ -56,6 +56,7 @@ def check_against(deployment: Deployment, template: PoolTemplate) -> None:
     flow, of = f"the flow of {checked(deployment).name!r}", deployment.input
     parameters.check(deployment.parameter_schema, of.parameters, flow=flow, is_complete=False)
     templates.check(template, of.job_variables, of.infrastructure, is_complete=False)
+    runs.input_text(of)  # else none of its runs could be submitted
     if len({schedule.id for schedule in deployment.schedules}) < len(deployment.schedules):
         raise BadValue(f"deployment {deployment.name!r} has the same schedule twice: leave one out.")
     if len(deployment.schedules) > MAX_SCHEDULES:

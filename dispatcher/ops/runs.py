@@ -12,7 +12,7 @@ from typing import Any
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call, Flow, as_json, expect
 from dispatcher.errors import AmbiguousName, BadValue, RunIdShort, RunNotFound
-from dispatcher.models import LogLine, NewRun, Run, Submitted
+from dispatcher.models import LogLine, NewRun, Run, RunInput, Submitted
 from dispatcher.ops import pools
 from dispatcher.ops.reading import fields, optional, run_from
 from dispatcher.states import HELD, TERMINAL, State, known
@@ -26,6 +26,20 @@ MAX_INPUT_BYTES = 512 * 1024
 END_OF_TIME_MS = 2**42  # in the year 2109: a ready run's score holds its time in so many bits
 
 
+def input_text(input: RunInput) -> str:
+    """The input of a run as it is kept. Raises `BadValue` for one that is too large."""
+    document = input.compact()
+    if _depth(document) > MAX_INPUT_DEPTH:
+        raise BadValue(f"the input of a run is nested more than {MAX_INPUT_DEPTH} deep: pass a flatter value.")
+    text = as_json(document)
+    if (size_bytes := len(text.encode())) > MAX_INPUT_BYTES:
+        raise BadValue(
+            f"the input of a run has {size_bytes} bytes, {MAX_INPUT_BYTES} are allowed: pass a reference to the data "
+            "instead."
+        )
+    return text
+
+
 def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
     with a known idempotency key, gives the first run's id and changes nothing.
@@ -37,14 +51,7 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
     args: list[Arg] = []
     for run in runs:
-        if _depth(run.input.compact()) > MAX_INPUT_DEPTH:
-            raise BadValue(f"the input of a run is nested more than {MAX_INPUT_DEPTH} deep: pass a flatter value.")
-        text = as_json(run.input.compact())
-        if len(text.encode()) > MAX_INPUT_BYTES:
-            raise BadValue(
-                f"the input of a run has {len(text.encode())} bytes, {MAX_INPUT_BYTES} are allowed: pass a reference "
-                "to the data instead."
-            )
+        text = input_text(run.input)
         if not 1 <= run.priority <= 1000:
             raise BadValue(f"a run priority of {run.priority} is not possible: give 1 (first) to 1000.")
         if not (run.id.isascii() and run.id.isalnum()):

@@ -19,7 +19,7 @@ from dispatcher.errors import BadRequest, QueueNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import Deployment, PoolTemplate, RunInput, Schedule
 from dispatcher.names import new_name
-from dispatcher.ops import queues, templates
+from dispatcher.ops import queues, runs, templates
 from dispatcher.ops.reading import deployment_from, fields, number
 from dispatcher.schedules import Plan
 
@@ -67,12 +67,13 @@ def input_of(deployment: Deployment, schedule: Schedule) -> RunInput:
 
 def check(deployment: Deployment, schedule: Schedule, template: PoolTemplate) -> None:
     """Whether the schedule can be kept and its runs made. Raises `ScheduleInvalid`, `ParametersInvalid`,
-    `VariablesInvalid`."""
+    `VariablesInvalid`, `BadValue` for parameters that are too large."""
     schedules.checked(schedule)
     wanted = input_of(deployment, schedule)
     flow = f"deployment {deployment.name!r}, schedule {schedule.timing}"
     parameters.check(deployment.parameter_schema, wanted.parameters, flow=flow)
     templates.check(template, wanted.job_variables, wanted.infrastructure)
+    runs.input_text(wanted)
 
 
 def added(before: Deployment | None, after: Deployment) -> list[Schedule]:

@@ -87,6 +87,19 @@ def test_one_fault_and_nothing_is_deployed(
     assert f"code/{message}" in told
 
 
+def test_a_queue_that_takes_no_runs_is_told_before_anything_is_deployed(
+    project: Project, server_connection: redis.Redis
+) -> None:
+    project.done("work-queue", "create", "tagged", "-t", "etl")
+    entry = "  - {{name: {}, entrypoint: 'code/etl.py:load', work_pool: {{work_queue_name: {}}}}}\n"
+    project.write("deployment.yaml", f"deployments:\n{entry.format('a', 'default')}{entry.format('b', 'tagged')}")
+    with unchanged(server_connection):
+        for words in (("deploy",), ("deploy", "--dry-run")):
+            assert "deployment.yaml:3: Work queue 'tagged' of work pool 'default-agent-pool' has a filter" in (
+                project.refused(*words)
+            )
+
+
 def test_every_deployment_with_a_fault_is_told(project: Project, server_connection: redis.Redis) -> None:
     text = TWO.replace("etl.py:load", "no.py:f", 1).replace("name: above, job", "name: below, job")
     project.write("code/deployment.yaml", text)

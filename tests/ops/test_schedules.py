@@ -8,7 +8,15 @@ from threading import Barrier
 import pytest
 
 from dispatcher.client import Client
-from dispatcher.errors import PoolBeingDeleted, PoolNotFound, PoolRunsStopping, QueueNotFound, ScheduleInvalid
+from dispatcher.errors import (
+    BadValue,
+    DeploymentNotFound,
+    PoolBeingDeleted,
+    PoolNotFound,
+    PoolRunsStopping,
+    QueueNotFound,
+    ScheduleInvalid,
+)
 from dispatcher.models import RunInput, Schedule
 from dispatcher.ops import deploying, deployments, pools, queues, runs, schedules
 from dispatcher.states import State
@@ -316,3 +324,15 @@ def test_what_has_run_out_since_stays_and_is_not_made_anew(office: Office) -> No
         with pytest.raises(ScheduleInvalid, match="its last time has passed"):
             office.run(again)
     assert office.run(deployments.read(NAME)).schedules == (every(10),)
+
+
+def test_a_deployment_whose_runs_would_be_too_large_is_not_kept(office: Office) -> None:
+    large = {"day": "x" * runs.MAX_INPUT_BYTES}
+    for wanted in (
+        deployment(input=RunInput(entrypoint="f.py:f", parameters=large)),
+        deployment(every(10, parameters=large)),
+    ):
+        with pytest.raises(BadValue, match="are allowed: pass a reference to the data instead"):
+            office.run(deployments.save(wanted))
+    with pytest.raises(DeploymentNotFound):
+        office.run(deployments.read(NAME))

@@ -181,7 +181,7 @@ def test_every_fault_of_the_variables_is_told_at_once() -> None:
     assert told == (
         "The job variables do not fit work pool 'p': 'stream_outptu' is not known (did you mean 'stream_output'?); "
         "env.PORT: 5 is not of type 'string'; timeout_seconds: 0 is less than or equal to the minimum of 0; "
-        "command[0]: 1 is not of type 'string'; name: True is not of type 'string', 'null'. Known are: name, env, "
+        "command[0]: 1 is not of type 'string'; name: true is not of type 'string', 'null'. Known are: name, env, "
         "labels, command, working_dir, stream_output, timeout_seconds, grace_seconds."
     )
 
