@@ -13,7 +13,7 @@ import click
 
 from cli import render
 from cli.context import connected, session
-from cli.types import DURATION
+from cli.types import DURATION, MOST, Whole
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BANNER = """\
@@ -50,7 +50,7 @@ _OPTIONS = (
         "-q", "--work-queue", "queues", metavar="NAME", multiple=True, help="Serve only this queue; repeatable."
     ),
     click.option("-n", "--name", metavar="NAME", help="The name it is listed by.  [default: kind and host name]"),
-    click.option("-l", "--limit", type=click.IntRange(min=1), metavar="N", help="At most N runs at once."),
+    click.option("-l", "--limit", type=Whole(1, MOST), metavar="N", help="At most N runs at once."),
     click.option(
         "--prefetch-seconds",
         "prefetch_ms",

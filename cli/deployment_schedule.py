@@ -14,7 +14,7 @@ import click
 from cli import render, schedule_options, schedule_tables, values
 from cli.context import confirm, connected, output_option, yes_option
 from cli.schedule_tables import taken_back
-from cli.types import DURATION, POSITIVE_DURATION
+from cli.types import DURATION, POSITIVE_DURATION, Whole
 
 if TYPE_CHECKING:
     from dispatcher import Client
@@ -246,7 +246,7 @@ def delete(name: str, schedule_id: str, yes: bool, output: str) -> None:
 @click.option(
     "-n",
     "--count",
-    type=click.IntRange(1, MAX_COUNT),
+    type=Whole(1, MAX_COUNT),
     default=DEFAULT_COUNT,
     show_default=True,
     metavar="N",

@@ -16,6 +16,7 @@ import click
 
 from cli import render
 from cli.context import connected, output_option
+from cli.types import MOST, Whole
 from dispatcher.durations import duration_of, time_of
 from dispatcher.errors import PoolNotFound
 
@@ -86,7 +87,7 @@ def events() -> None:
 @click.option(
     "-n",
     "--lines",
-    type=click.IntRange(min=0),
+    type=Whole(0, MOST),
     metavar="N",
     help=f"Only the last N of what came before.  [default: {LINES}; all with --since]",
 )

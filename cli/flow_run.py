@@ -13,7 +13,7 @@ import click
 
 from cli import render, watched
 from cli.context import confirm, connected, output_option, yes_option
-from cli.types import TIME
+from cli.types import MOST, TIME, Whole
 from dispatcher.states import PARTS, State
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def flow_run() -> None:
 @click.option("--deployment", metavar="NAME", help="Only its runs.")
 @click.option("--pool", metavar="NAME", help="Only this work pool.")
 @click.option("--queue", metavar="NAME", default="", help="Only work queues of this name.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--limit", type=Whole(1, MOST), default=50, show_default=True, help="How many at most.")
 @click.option("--before", type=TIME, help="Expected to start before then.")
 @click.option("--after", type=TIME, help="Expected to start then or later.")
 @output_option
@@ -133,7 +133,7 @@ def _text(value: Any) -> object:
 @flow_run.command()
 @_which
 @click.option("-f", "--follow", is_flag=True, help="Go on with new lines until the run is finished.")
-@click.option("-n", "--lines", type=click.IntRange(min=1), help="Only the last so many lines (and new ones).")
+@click.option("-n", "--lines", type=Whole(1, MOST), help="Only the last so many lines (and new ones).")
 @output_option
 def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
     """Print what a run has printed.

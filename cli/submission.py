@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cli import render, watched
-from cli.types import DURATION, POSITIVE_DURATION, TIME, WORD
+from cli.types import DURATION, MOST, POSITIVE_DURATION, TIME, WORD, Whole
 
 if TYPE_CHECKING:
     from cli.values import Parameters, Variables
@@ -55,9 +55,7 @@ def execution_options(command: Command) -> Command:
             type=DURATION,
             help="Wait so long before the first retry, twice as long before each one after it.  [default: 0]",
         ),
-        click.option(
-            "--retries", type=click.IntRange(min=0), help="How often a failed run is tried again.  [default: 0]"
-        ),
+        click.option("--retries", type=Whole(0, MOST), help="How often a failed run is tried again.  [default: 0]"),
     ):
         command = option(command)
     return command
@@ -84,7 +82,7 @@ def submit_options(command: Command) -> Command:
             metavar="KEY",
             help="The same key again gives the first run, not a new one.",
         ),
-        click.option("--priority", type=click.IntRange(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
+        click.option("--priority", type=Whole(1, 1000), help="Within its queue; 1 first.  [default: 100]"),
         click.option(
             "-q", "--work-queue", "queue", type=WORD, metavar="NAME", help="Another queue of the pool; it must exist."
         ),

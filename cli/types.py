@@ -21,6 +21,7 @@ else:
     Milliseconds = Text = click.ParamType  # not generic in the older versions of click that we allow
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST = 999_999_999  # of anything that is counted; Redis takes no number of more than 19 digits
 
 
 class Whole(click.IntRange):
