@@ -140,7 +140,7 @@ class ConsumerLoop:
         self._must_register = False
         if returned:
             waits = "run waits" if returned == 1 else "runs wait"
-            _log.warning("%d %s again: their consumer, a predecessor of this one, has died.", returned, waits)
+            _log.warning("%d %s again, after the consumer before this one has died.", returned, waits)
         return lease_ms
 
     def _on_unknown(self) -> None:
