@@ -63,15 +63,15 @@ def waiting(pool: str, deployment: str, *, queue: str = "") -> Flow[list[str]]:
 def waiting_runs(pool: str, deployment: str, *, queue: str = "", is_whole: bool = False) -> Flow[list[Run]]:
     """As `waiting`: the runs, and only if whole what they execute."""
     found: list[Run] = []
-    start = 0
+    start, size = 0, runs.WHOLE_PAGE if is_whole else BATCH
     while True:
-        page = (start, start + BATCH - 1)
+        page = (start, start + size - 1)
         ids: list[str] = yield from Call("ZRANGE", (keyspace.runs_of(pool, deployment),), page, list)
         if not ids:
             return found
         kept = yield from runs.read_many(pool, ids, is_whole=is_whole)
         found += [run for run in kept if run.state is State.SCHEDULED and queue in ("", run.queue)]
-        start += BATCH
+        start += size
 
 
 @dataclass(frozen=True, slots=True)
