@@ -17,7 +17,7 @@ if queue == 'default' then return { 'DEFAULTQUEUE' } end
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE' } end
 local waiting = waiting_count(queue)
 if waiting > 0 then return { 'QUEUEBUSY', waiting } end
-pass_time()
+local hold_ms = guard()
 call('ZREM', QUEUES, queue)
 if FILTERS[queue] then
   set_filter(queue, nil)
@@ -29,5 +29,6 @@ end
 call('DEL', queue_key(queue))
 touch(queue)
 event('queue-deleted', 'queue', queue)
+catch_up(hold_ms) -- only now: a lease that has ended would put its run into the queue that was just found empty
 settle(1)
 return { 'deleted' }

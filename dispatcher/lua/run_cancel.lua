@@ -17,21 +17,17 @@ local run = read_run(ARGV[2])
 if not run then return { 'NORUN' } end
 if not HELD[run.state] and run.state ~= 'SCHEDULED' then return { 'FINISHED', run.state } end
 if call('ZSCORE', MOVING, ARGV[2]) then return { 'MOVING' } end
-pass_time()
-run = read_run(ARGV[2]) -- its lease may just have been reaped
-local state = run.state
-if state == 'SCHEDULED' then
+local hold_ms = guard() -- who asks is heard before anything ends by itself
+if run.state == 'SCHEDULED' then
   cancel_waiting(run, 'cancelled while it waited')
-  state = 'CANCELLED'
-elseif HELD[state] and ARGV[3] == '1' then
+elseif ARGV[3] == '1' then
   unhold(run)
   call('HSET', run_key(run.id), 'attempts', run.attempts + 1)
   conclude(run, 'cancelled', 'CANCELLED', 'cancelled by force; its process may have gone on for a moment')
   ring(run.consumer, 'control')
-  state = 'CANCELLED'
-elseif HELD[state] then
+else
   ask_to_stop(run)
-  state = 'CANCELLING'
 end
+catch_up(hold_ms)
 settle(1)
-return { 'changed', state }
+return { 'changed', call('HGET', run_key(run.id), 'state') or 'CANCELLED' } -- or trimmed by now

@@ -11,7 +11,7 @@
 -- Cost: O(log N) a run, at most 100 and those that are moving
 if not pool.exists then return { 'NOPOOL' } end
 pass_time()
-local deployment, last = ARGV[2], 4 + tonumber(ARGV[4])
+local deployment, last, is_leaving = ARGV[2], 4 + tonumber(ARGV[4]), false
 for place_at = 5, last do
   local id, moves = string.match(ARGV[place_at], '^(%w+):(%d+)$')
   local run = call('ZSCORE', MOVING, id) and read_run(id)
@@ -33,9 +33,12 @@ for place_at = last + 1, #ARGV do
     end
     if run.expires then call('ZREM', EXPIRING, run.id) end
     call('ZADD', MOVING, int(now), run.id)
+    is_leaving = true
     run_event('moved-out', run.id, run.queue, 'SCHEDULED', '', run.epoch)
   end
 end
+-- who asks may be slow, and others have done with the duty: what leaves now is seen to when the caller ends here
+if is_leaving then call('ZADD', DUTIES, 'NX', int(now + TAKEN_MS), 'move:' .. deployment) end
 settle(1)
 local reply = { 'moving' }
 for _, id in ipairs(call('ZRANGE', MOVING, 0, -1)) do

@@ -18,6 +18,7 @@ from dispatcher.call import Call, Flow, expect
 from dispatcher.errors import PoolNotFound
 from dispatcher.ids import new_id
 from dispatcher.models.audits import Fault
+from dispatcher.ops import missing_duties
 from dispatcher.ops.reading import fields, optional
 
 PAGE = 100  # runs or keys that one script call looks at
@@ -51,6 +52,7 @@ _WORDS: dict[str, Words] = {
     "leftover": (lambda s, p, _f, _w: f"{p} is kept for ever, and consumer {s} is gone", "goes in a week"),
     "nobody": (lambda s, p, _f, _w: f"{p} stands for run {s}, which is gone", "removed"),
     "nothing": (lambda s, _p, _f, _w: f"the duty {s} is for a schedule that is gone", "taken out"),
+    "undone": (lambda s, _p, _f, _w: f"nobody has the duty {s}", "given to whoever looks next"),
     "row": (lambda s, _p, _f, _w: f"consumer {s} is listed, and has lost its fields", "taken off the list"),
     "twice": (lambda s, p, _f, _w: f"consumer {s} waits in {p}, and elsewhere too", "taken out"),
     "stranger": (lambda s, p, _f, _w: f"consumer {s} waits in {p}, where it does not belong", "taken out"),
@@ -121,6 +123,7 @@ def _examined(pool: str, *, mends: bool) -> Flow[list[Fault]]:
             found |= dict.fromkeys((yield from _strays(pool, mends, index, key)))
     if mends or not any(fault.code == "type" for fault in found):  # else more could not be read as what it is
         found |= dict.fromkeys((yield from _consumers(pool, mends)))
+        found |= dict.fromkeys((yield from _undone(pool, mends)))
         found |= dict.fromkeys((yield from _queues(pool, mends, bool(found))))
         found |= dict.fromkeys((yield from _directories(pool, mends)))
     return sorted(found)
@@ -179,6 +182,13 @@ def _consumers(pool: str, mends: bool) -> Call[list[Fault]]:
 
 def _queues(pool: str, mends: bool, is_mended: bool) -> Call[list[Fault]]:
     return Call("queue_audit", (keyspace.pool(pool),), (int(mends), int(is_mended)), _told(pool))
+
+
+def _undone(pool: str, mends: bool) -> Flow[list[Fault]]:
+    missing = yield from missing_duties.found(pool)
+    if mends:
+        yield from missing_duties.give(pool, missing)
+    return [_fault(["undone", duty, "duties", "", ""]) for duty in missing]
 
 
 def _told(pool: str) -> Callable[[Any], list[Fault]]:

@@ -152,7 +152,8 @@ def settle(pool: str, name: str) -> Flow[tuple[int, int]]:
         except DeploymentChanged:  # meanwhile, here or where it is: look again
             continue
         yield from moves.done(pool, moves.duty(name))
-        return found
+        if not (yield from moves.is_any_leaving(pool, name)):  # else one who was slow let more of them go out
+            return found
     raise DeploymentChanged(deployment=name)
 
 

@@ -35,20 +35,22 @@ def queue_duty(deployment: str, before: str) -> str:
 
 
 def requeue(pool: str, deployment: str, *, before: str, after: str) -> Flow[int]:
-    """Moves the waiting runs of the deployment from its queue before to the one after; returns how many."""
+    """Moves the waiting runs of the deployment from its queue before to the one after; returns how many. None, when it
+    has yet another queue by now."""
     count = 0
     if before != after:
         yield from queues.ensure(pool, after)
         ids = yield from waiting(pool, deployment, queue=before)
         for start in range(0, len(ids), BATCH):
-            count += yield from _requeued(pool, after, ids[start : start + BATCH])
+            count += yield from _requeued(pool, deployment, after, ids[start : start + BATCH])
     yield from done(pool, queue_duty(deployment, before))
     return count
 
 
-def _requeued(pool: str, queue: str, ids: list[str]) -> Call[int]:
+def _requeued(pool: str, deployment: str, queue: str, ids: list[str]) -> Call[int]:
     decode = expect("requeued", pool=pool, queue=queue)
-    return Call("run_requeue", (keyspace.pool(pool),), (queue, *ids), lambda reply: int(decode(reply)[0]))
+    args = (deployment, queue, *ids)
+    return Call("run_requeue", (keyspace.pool(pool),), args, lambda reply: int(decode(reply)[0]))
 
 
 def done(pool: str, duty: str) -> Call[None]:
@@ -156,6 +158,11 @@ def put_back(pool: str, deployment: str, queue: str) -> Flow[int]:
             gone += arrived
             count += yield from _returned(pool, queue, refused)
     return count
+
+
+def is_any_leaving(pool: str, deployment: str) -> Flow[bool]:
+    """Whether waiting runs of the deployment are on their way out of the pool."""
+    return bool((yield from _step(pool, deployment, pool, [], [])))
 
 
 def _is_there(pool: str) -> Call[bool]:

@@ -40,6 +40,10 @@ class Progress:
     now_ms: int
 
 
+def duty(deployment: str, schedule_id: str) -> str:
+    return f"schedule:{deployment}:{schedule_id}"
+
+
 def digest(deployment: Deployment, schedule: Schedule) -> str:
     """Of all that the schedule's runs are made of; empty when it is to make none. Another digest, other runs."""
     if deployment.is_paused or not schedule.is_active:

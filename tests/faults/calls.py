@@ -189,7 +189,7 @@ def moved_on(scene: Scene) -> Call[Any]:
 
 def requeued_runs(scene: Scene) -> Call[Any]:
     scheduled(scene)
-    return of_flow(moves.requeue(POOL, NAME, before="default", after="q"), scene, "run_requeue")
+    return of_flow(deployments.save(deployment(every(10), queue="q")), scene, "run_requeue")
 
 
 def put_back_runs(scene: Scene) -> Call[Any]:

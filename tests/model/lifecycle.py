@@ -228,6 +228,7 @@ class Lifecycle:
     def move_out(self, ids: list[str]) -> None:
         for run in [self.runs[run_id] for run_id in ids if run_id in self.runs]:
             if run.is_waiting:
+                self.duties.setdefault(f"move:{DEPLOYMENT}", self.now + TAKEN_MS)
                 run.is_moving, run.moves = True, run.moves + 1
                 run.is_retry, run.is_ready = run.is_retry and run.attempts > 0, False
                 self.members.get(run.schedule, {}).pop(run.id, None)

@@ -17,14 +17,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dispatcher import keyspace
 from dispatcher.client import Client
-from dispatcher.errors import DispatcherError, RunFinished, RunUnfinished
+from dispatcher.errors import BrokerRefused, DispatcherError, RunFinished, RunUnfinished
 from dispatcher.ids import new_id
 from dispatcher.models import Consumer, NewRun, Outcome, QueueFilter, RunInput
 from dispatcher.ops import consumers, leases, pools, queues, runs, views
 from dispatcher.pool_types import WORKER_TYPES
 from dispatcher.states import State
 from tests.model.invariants import POOL, Snapshot, check, group_of, snapshot
-from tests.model.reference import FilterState, QueueState, Reference
+from tests.model.reference import GRACE_MS, FilterState, QueueState, Reference
 
 LEASE_MS = 6_000
 COMMANDS_BOUND = 900  # of one script call in pools of this size, whatever number of runs waits
@@ -46,13 +46,14 @@ pick = st.integers(0, 1_000)  # chooses one of what there is, whatever that is w
 
 
 class Simulated:
-    """A consumer as the scripts see it; `held`: run -> epoch, `children`: those it started."""
+    """A consumer as the scripts see it; `held`: run -> epoch, `children`: those it started, `sent_ms`: when it sent the
+    claim or heartbeat that a run's lease counts from."""
 
-    def __init__(self, row: Consumer, joined_ms: int) -> None:
+    def __init__(self, row: Consumer) -> None:
         self.row = row
         self.held: dict[str, int] = {}
         self.children: set[str] = set()
-        self.renewed_ms = joined_ms
+        self.sent_ms: dict[str, int] = {}
         self.last_claim: tuple[str, int, Any] | None = None
 
     @property
@@ -114,6 +115,8 @@ class PoolMachine(RuleBasedStateMachine):
         before = self.server.info("commandstats")
         try:
             return self.client.run(operation)
+        except BrokerRefused as error:
+            raise AssertionError(f"0: a script failed: {error}") from error
         except DispatcherError as error:
             return error
         finally:
@@ -142,6 +145,10 @@ class PoolMachine(RuleBasedStateMachine):
     def holdings(self) -> list[tuple[Simulated, str, int]]:
         return [(owner, run, epoch) for owner in self.consumers.values() for run, epoch in owner.held.items()]
 
+    def is_safe(self, owner: Simulated, run: str) -> bool:
+        """Whether the consumer still lets the run go on: its lease is not about to end."""
+        return self.now_ms - owner.sent_ms[run] <= LEASE_MS - 2_000
+
     def drop(self, owner: Simulated, run: str) -> None:
         owner.held.pop(run, None)
         owner.children.discard(run)
@@ -154,8 +161,8 @@ class PoolMachine(RuleBasedStateMachine):
         self.model.now = self.now_ms
         self.settled = False
         for owner in self.consumers.values():  # the real one's self-stop, before the lease could be given away
-            if self.now_ms - owner.renewed_ms > LEASE_MS - 2_000 or ms < 0:
-                owner.children.clear()
+            owner.sent_ms = {run: min(sent_ms, self.now_ms) for run, sent_ms in owner.sent_ms.items()}
+            owner.children = {run for run in owner.children if ms >= 0 and self.is_safe(owner, run)}
 
     @rule(rounds=st.integers(3, 7), ms=st.sampled_from([900, 1_500]))
     def pass_time_in_small_steps(self, rounds: int, ms: int) -> None:
@@ -336,8 +343,21 @@ class PoolMachine(RuleBasedStateMachine):
                 else:
                     run.queue = "default"
                     self.model.place(run, run.due, is_retry=run.is_retry)
-        self.model.pass_time()
+        self.model.guard()
         del self.model.queues[name]
+        self.model.catch_up()
+
+    @precondition(lambda self: self.holdings())
+    @rule(at=pick, cancel=st.booleans())
+    def delete_the_queue_of_a_run_that_is_lost(self, at: int, cancel: bool) -> None:
+        """Its lease ends in small steps, and who deletes the queue is the first to look."""
+        run = self.model.runs[self.one(self.holdings(), at)[1]]
+        while run.is_held and self.now_ms < run.lease_until + GRACE_MS:
+            self.pass_time(min(2_500, run.lease_until + GRACE_MS - self.now_ms))
+            if self.now_ms < run.lease_until + GRACE_MS:
+                self.tick(flush=False)
+        if run.queue in self.model.queues:
+            self.delete_queue(run.queue, cancel)
 
     # consumers ------------------------------------------------------------------------------------------------------
 
@@ -367,7 +387,7 @@ class PoolMachine(RuleBasedStateMachine):
         )  # fmt: skip
         found = self.send(consumers.register(row, predecessors))
         assert found == (LEASE_MS, self.model.register(row.id, selector, prefetch, predecessors)), found
-        self.consumers[row.id] = Simulated(row, self.now_ms)
+        self.consumers[row.id] = Simulated(row)
 
     @precondition(lambda self: self.consumers)
     @rule(at=pick, want=st.sampled_from([1, 2, 5]), done=st.integers(0, 4), state=OUTCOMES, retry=RETRIES)
@@ -405,7 +425,7 @@ class PoolMachine(RuleBasedStateMachine):
             assert run.wait_ms == max(0, run.due_at_ms - self.now_ms), "4: before its time"
             for other in self.consumers.values():
                 assert run.id not in other.children, "9: two living executions"
-            owner.held[run.id] = run.epoch
+            owner.held[run.id], owner.sent_ms[run.id] = run.epoch, sent_ms
             self.used.append((owner.id, run.id, run.epoch))
         if not found.runs:
             self.of = snapshot(self.server)
@@ -415,8 +435,6 @@ class PoolMachine(RuleBasedStateMachine):
             assert self.of.get(keyspace.wake(POOL, owner.id), []) in ([], ["control"]), (
                 "12: rung as soon as it was parked"
             )
-        if not owner.children:
-            owner.renewed_ms = sent_ms
         owner.last_claim = (request, want, found)
 
     def claim_again(self, at: int) -> None:
@@ -438,7 +456,8 @@ class PoolMachine(RuleBasedStateMachine):
             self.settled = False
             return
         assert found == wanted
-        owner.children.add(run)
+        if self.is_safe(owner, run):
+            owner.children.add(run)
         again = self.unchanged(leases.start(POOL, owner.id, run, epoch, pid=7))
         assert again == wanted, "8: start sent twice"
 
@@ -477,7 +496,7 @@ class PoolMachine(RuleBasedStateMachine):
         told = [{run for run, _ in found.lost}, {run for run, _ in found.cancelling}]
         assert told == [lost, cancelling], "heartbeat"
         assert found.duties == self.model.take_duties(), "D: duties of a heartbeat"
-        owner.renewed_ms = sent_ms
+        owner.sent_ms.update(dict.fromkeys(owner.held, sent_ms))
         for run in lost:
             self.drop(owner, run)
 

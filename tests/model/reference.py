@@ -290,24 +290,26 @@ class Reference(Lifecycle):
             return "FINISHED"
         if run.is_moving:
             return "MOVING"
-        self.pass_time()
+        self.guard()
         if run.state == "SCHEDULED":
             self.conclude(run, "CANCELLED")
-        elif run.is_held and force:
+        elif force:
             run.attempts += 1
             self.conclude(run, "CANCELLED")
-        elif run.is_held:
+        else:
             run.state = "CANCELLING"
+        self.catch_up()
         return run.state
 
     def retry(self, run_id: str) -> str:
         run = self.runs[run_id]
         if run.is_held or run.state == "SCHEDULED":
             return "UNFINISHED"
-        self.pass_time()
+        self.guard()
         run.crash_at, run.ended_epoch, run.consumer = run.lost + 3, 0, ""
         run.overlap, run.expires = "", None
         self.place(run, self.now)
+        self.catch_up()
         return run.state
 
     def delete(self, run_id: str) -> str:

@@ -46,6 +46,7 @@ class ScheduledMachine(PoolMachine):
         self.out: list[Row] = []  # every run that has ever left, as it left
         self.fates: dict[tuple[str, int], str] = {}
         self.admission: Call[list[Any]] | None = None
+        self.deployed_to = "default"
 
     @initialize(filters=st.sampled_from([(), (), ("both",)]))
     def create(self, filters: tuple[str, ...]) -> None:
@@ -64,7 +65,9 @@ class ScheduledMachine(PoolMachine):
     # schedules ------------------------------------------------------------------------------------------------------
 
     def save(self, given: dict[str, tuple[str, int | None, str]]) -> None:
-        text = json.dumps({"schedules": [{"id": schedule} for schedule in given], "n": new_id()})
+        text = json.dumps(
+            {"schedules": [{"id": schedule} for schedule in given], "queue": self.deployed_to, "n": new_id()}
+        )
         args: list[Arg] = [DEPLOYMENT, text, "", "any"]
         for schedule, (digest, cursor, what) in given.items():
             args += [schedule, digest, "" if cursor is None else cursor, what]
@@ -174,6 +177,24 @@ class ScheduledMachine(PoolMachine):
         self.pass_time(2_900 if fails else 300)
         self.tick(flush=False)
 
+    @rule(at=pick)
+    def retry_what_is_trimmed_next(self, at: int) -> None:
+        """The first of as many cancelled runs as are kept, when another one has just expired."""
+        for _ in range(KEEP_RUNS - len(self.cancelled())):
+            self.submit(1, at, 100, 9_000, "", "", ())
+            self.cancel(next(reversed(self.model.runs)), force=False)
+            self.everything_holds()
+        self.admit(at, 0, [0], 0, 400, None)
+        self.everything_holds()
+        self.pass_time(400)
+        if found := self.cancelled():
+            self.retry_or_delete(found[0], delete=False)
+
+    def cancelled(self) -> list[str]:
+        """The cancelled runs, the first to go first."""
+        found = [(run.ended, run.id) for run in self.model.runs.values() if run.state == "CANCELLED"]
+        return [run for _, run in sorted(found)]
+
     # queues and pools -----------------------------------------------------------------------------------------------
 
     def waiting(self, at: int, count: int) -> list[str]:
@@ -182,10 +203,19 @@ class ScheduledMachine(PoolMachine):
         return list(dict.fromkeys(self.one(found, at + number) for number in range(count))) if found else []
 
     @precondition(lambda self: self.model.runs)
-    @rule(at=pick, count=st.integers(1, 3), queue_at=pick)
-    def requeue(self, at: int, count: int, queue_at: int) -> None:
-        ids, queue = self.waiting(at, count), self.one(sorted(self.model.homes()), queue_at)
-        found = self.send(scripted("run_requeue", queue, *ids))
+    @rule(at=pick, count=st.integers(1, 3), queue_at=pick, is_late=SELDOM)
+    def requeue(self, at: int, count: int, queue_at: int, is_late: bool) -> None:
+        """The deployment gets another queue, and its runs follow; who is late knows of another queue."""
+        queue = self.one(sorted(self.model.homes()), queue_at)
+        if is_late:
+            late = scripted("run_requeue", DEPLOYMENT, queue, *self.waiting(at, count))
+            assert self.deployed_to == queue or self.unchanged(late) == ["requeued", 0], "M: led astray"
+            return
+        self.deployed_to = queue
+        self.change(at, "same", None)
+        self.everything_holds()
+        ids = self.waiting(at, count)
+        found = self.send(scripted("run_requeue", DEPLOYMENT, queue, *ids))
         self.model.pass_time()
         assert found == ["requeued", self.model.requeue(ids, queue)], f"M: {found}"
 

@@ -46,6 +46,9 @@ MUTATIONS = {
     "a new filter does not pick up": (
         "queue_create", "filling = fill('0 ')", "call('HDEL', queue_key(queue), 'filling')", "F",
     ),
+    "a queue that was empty gets a lost run": (
+        "queue_delete", "local hold_ms = guard()", "local hold_ms = guard() catch_up(hold_ms)", "2 5 10",
+    ),
     "an event is forgotten": ("run_cancel", "run_event('cancelling'", "run_key('cancelling'", "13"),
 }  # fmt: skip
 # The same, found by the machine that has schedules, retention and moves.
@@ -64,12 +67,17 @@ SCHEDULED_MUTATIONS = {
     ),
     "no pump in admit": ("schedule_admit", "settle(math.max(1, math.min(count, 4)))", REFRESH_ONLY, "W T"),
     "one too many is kept": ("*", "- pool.keep_runs", "- pool.keep_runs - 1", "10"),
+    "what is trimmed meanwhile is retried": (
+        "run_retry", "local hold_ms = guard()", "local hold_ms = guard() catch_up(hold_ms)", "2 10 13 M",
+    ),
     "what is old is kept": ("*", "tonumber(oldest[2]) > now - pool.keep_ms", "true", "10"),
     "duties are handed out again at once": ("*", "call('ZADD', DUTIES, int(now + TAKEN_MS), duty)", "", "D"),
     "who is slow forgets what left again": ("run_move", "if run and run.moves == tonumber(moves)", "if run", "5 10 M"),
     "who is slow brings back what was refused": ("run_adopt", "if word == 'refused'", "if false", "M"),
     "a run comes twice": ("run_adopt", "if here and tonumber(here) >= moves then return 'arrived' end", "", "M 2 5 10"),
     "what is put back is no run of its schedule": ("run_return", "if found[1]", "if false", "S"),
+    "who is slow leads to a queue of before": ("run_requeue", "cjson.decode(kept).queue ~= queue", "false", "8 M"),
+    "what goes out has no duty": ("run_move", "if is_leaving then", "if false then", "D W T"),
     "a requeued run stays where it was, too": ("run_requeue", "local is_retry = unplace(run)", "local is_retry", "2"),
 }  # fmt: skip
 

@@ -11,10 +11,11 @@ import redis
 from dispatcher import keyspace
 from dispatcher.errors import PoolNotFound
 from dispatcher.models import Fault, Schedule
-from dispatcher.ops import audits, consumers, deployments, pools, queues, runs, views
+from dispatcher.ops import audits, consumers, deployments, moves, pools, queues, runs, views
 from dispatcher.states import State
-from tests.deploying import deployment
-from tests.dumps import content, unchanged
+from dispatcher.upkeep import duties
+from tests.deploying import deployment, until
+from tests.dumps import content, dump, restore, unchanged
 from tests.scene import POOL, Scene
 
 # Written whenever a script runs, or never made anew: nobody decides by them.
@@ -270,6 +271,59 @@ def test_who_sleeps_beside_work_is_woken(full: Full) -> None:
     full.scene.run(audits.repair(POOL))
     assert full.scene.doorbell(full.idle) == ["work"]
     assert full.scene.take(full.idle) == [full.ready]
+
+
+def test_a_schedule_that_nobody_looks_at_is_given_its_duty(full: Full) -> None:
+    full.send("ZREM", "duties", "schedule:f/d:{schedule}")
+    with unchanged(full.server):
+        [fault] = full.scene.run(audits.audit(POOL))
+    assert (fault.code, fault.subject) == ("undone", f"schedule:f/d:{full.schedule}")
+    assert full.scene.run(audits.repair(POOL)) == [fault]
+    assert full.scene.run(audits.audit(POOL)) == []
+    assert full.scene.doorbell(full.idle) == ["timer"], "who keeps the pool's time is told"
+    full.scene.clock.advance(3_600_000 * 2)
+    assert full.scene.run(duties.perform(POOL, full.scene.run(pools.duties(POOL))[0])) > 0
+
+
+def test_a_schedule_whose_times_are_over_needs_no_duty(scene: Scene) -> None:
+    once = Schedule(rrule="FREQ=DAILY;COUNT=1", anchor="2027-01-15T09:00:00Z")
+    scene.run(deployments.save(deployment(once)))
+    assert scene.server.zcard(keyspace.duties(POOL)) == 0
+    with unchanged(scene.server):
+        assert scene.run(audits.repair(POOL)) == []
+
+
+@pytest.mark.parametrize("lost", ["p", "other"])
+def test_whoever_stops_in_a_move_whose_duty_is_lost(scene: Scene, lost: str) -> None:
+    """After any number of calls; the duty is lost, or what it is for has begun in the other pool alone."""
+    scene.run(pools.create("other"))
+    scene.run(deployments.save(deployment(Schedule(interval_s=600))))
+    run = scene.submit(deployment="f/d")
+    before, now_ms = dump(scene.server), scene.clock.now_ms
+    is_over, calls, told = False, 0, 0
+    while not is_over:
+        restore(scene.server, before)
+        scene.clock.now_ms = now_ms
+        is_over = scene.run(until(deployments.save(deployment(Schedule(interval_s=600), pool="other")), calls))
+        calls += 1
+        if lost == "other":
+            for pool in ("p", "other"):
+                assert scene.run(audits.audit(pool)) == [], f"a sound move, {calls} calls"
+        scene.server.zrem(keyspace.duties(POOL), moves.duty("f/d"))
+        for pool in ("p", "other"):
+            told += len(scene.run(audits.repair(pool)))
+            assert scene.run(audits.audit(pool)) == []
+        for _ in range(3):
+            scene.clock.advance(5_001)
+            for pool in ("p", "other"):
+                while found := scene.run(pools.duties(pool))[0]:
+                    scene.run(duties.perform(pool, found))
+        goal = scene.run(deployments.read("f/d")).pool
+        (kept,) = [pool for pool in ("p", "other") if scene.server.hexists(keyspace.deployment_set(pool), "f/d")]
+        assert kept == goal
+        assert scene.server.zscore(keyspace.runs_by_start(goal), run) is not None
+        assert scene.server.zcard(keyspace.moving(POOL)) == 0
+    assert told > 3
 
 
 def test_directories_are_entered_and_cleared(full: Full) -> None:

@@ -117,7 +117,7 @@ def test_schedules_that_make_no_runs(scene: Scene) -> None:
     scene.server.hset(keyspace.schedule(POOL, "f/d", "x"), "digest", "x")
     found = named(scene.run(pool_checks.every()), "schedules")
     assert (found.status, "1 duties are overdue, such as schedule:f/d:x" in found.detail) == (FINDING, True)
-    scene.server.delete(keyspace.duties(POOL))
+    scene.server.zrem(keyspace.duties(POOL), "schedule:f/d:x")
     scene.server.hset(keyspace.schedule(POOL, "f/d", Schedule(interval_s=60).id), "fault", "its parameters do not fit")
     found = named(scene.run(pool_checks.every()), "schedules")
     assert (found.status, "of f/d makes no runs: its parameters do not fit" in found.detail) == (FINDING, True)

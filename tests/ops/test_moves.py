@@ -380,6 +380,35 @@ def test_who_is_slow_forgets_nothing_that_left_again(office: Office, scene: Scen
     assert run in office.everywhere()
 
 
+def test_who_is_slow_leads_nothing_to_a_queue_of_before(office: Office, scene: Scene) -> None:
+    office.run(deployments.save(deployment(queue="high")))
+    run = scene.submit("high", deployment=NAME)
+    flow = deployments.save(deployment(queue="low"))
+    call = next(flow)
+    while call.command != "run_requeue":
+        call = flow.send(scene.run(call))
+    office.run(deployments.save(deployment(queue="high")))
+    rest(scene.run, flow, call)
+    assert scene.see(run).queue == "high"
+
+
+def test_who_is_slow_leaves_nothing_on_its_way(office: Office, scene: Scene) -> None:
+    """A run lets another one go out when the move is done, and the duty with it, and ends."""
+    office.run(deployments.save(deployment()))
+    flow = moves.move(POOL, NAME, OTHER, "default")
+    late = scene.submit(deployment=NAME)
+    call = next(flow)
+    while call.command != "run_move":
+        call = flow.send(scene.run(call))
+    scene.run(runs.cancel(POOL, late))
+    scene.run(runs.retry(POOL, late))
+    scene.run(call)
+    assert scene.server.zcard(keyspace.moving(POOL)) == 1
+    office.run(deployments.save(deployment(pool=OTHER)))
+    recover(office)
+    assert office.everywhere() == {late: [OTHER]}
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_many_at_the_same_time(office: Office, scene: Scene, seed: int) -> None:
     """Deployed here and there at once, with schedulers at work in both pools and consumers that take runs."""
