@@ -29,6 +29,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,  # noqa: A004
 )
 from redis.retry import Retry
@@ -256,11 +257,7 @@ class Client(Verbs):
     def _send(self, batch: Batch) -> list[Any]:
         connected = self._connected(batch.waits_ms)
         try:
-            with connected.pipeline(transaction=False) as pipe:
-                add: Callable[..., object] = pipe.execute_command  # untyped in redis-py
-                for command in batch.commands:
-                    add(*command)
-                return pipe.execute(raise_on_error=False)
+            return _answered(connected.connection_pool, batch.commands)
         except (RedisError, OSError) as error:
             if self._is_closed:
                 raise errors.ClientClosed from error
@@ -291,6 +288,28 @@ class Client(Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _answered(pool: redis.ConnectionPool, commands: tuple[tuple[Arg, ...], ...]) -> list[Any]:
+    """The reply, or refusal, to each command. Not by redis-py's own pipeline: that gives a connection back as it is
+    when a signal (Ctrl-C, a run that is asked to stop) breaks in between sending and reading, and the next to use it
+    would read the replies."""
+    connection: Any = pool.get_connection()  # untyped in redis-py
+    is_read = False
+    replies: list[Any] = []
+    try:
+        connection.send_packed_command(connection.pack_commands(commands))
+        for _ in commands:
+            try:
+                replies.append(connection.read_response())
+            except ResponseError as refused:
+                replies.append(refused)
+        is_read = True
+        return replies
+    finally:
+        if not is_read:
+            connection.disconnect()
+        pool.release(connection)
 
 
 _clients: WeakSet[Client] = WeakSet()

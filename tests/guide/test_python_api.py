@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from redis.connection import AbstractConnection as Connection
 
 from dispatcher import AsyncClient, Client, FlowRun, Request, Schedule, State, errors, flow
 from dispatcher.call import Call
@@ -669,6 +670,29 @@ def test_nothing_is_left_open(dispatcher_broker: str, tmp_path: Path) -> None:
         print("clean")
     """
     assert ran(tmp_path, code, dispatcher_broker) == "clean\n"
+
+
+def test_a_reply_is_not_read_by_the_next_when_its_own_reader_was_interrupted(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: Any = Connection.send_packed_command
+
+    def interrupted(self: Connection, *args: Any, **options: Any) -> None:
+        """As when a signal comes just then: the flow is asked to stop, or somebody types Ctrl-C."""
+        sent(self, *args, **options)
+        raise KeyboardInterrupt
+
+    def popped(key: str) -> Call[Any]:
+        return Call("BLPOP", (key,), (1,), lambda reply: reply, waits_ms=1_000)
+
+    client.run(Call("RPUSH", ("ours",), ("it",), int))
+    client.run(popped("ours"))  # the connection for such waits is there
+    client.run(Call("RPUSH", ("ours",), ("it again",), int))
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Connection, "send_packed_command", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            client.run(popped("nothing"))
+    assert client.run(popped("ours")) == ["ours", "it again"]
 
 
 FORKING = """
