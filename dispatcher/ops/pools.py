@@ -298,13 +298,15 @@ def _next_event(name: str) -> Call[None]:
 def _forget(name: str) -> Flow[None]:
     """Takes the pool and its deployments out of the directories."""
     yield from Call("SREM", (keyspace.pools(),), (name,), optional)
-    with suppress(PoolNotFound, BrokerRefused):
-        yield from read(name)  # made again meanwhile: its successor stays listed
-        yield from _list_in_directory(name)
     directory = yield from Call("HGETALL", (keyspace.deployments(),), (), list)
     stale = [field for field, pool in zip(directory[::2], directory[1::2], strict=True) if pool == name]
     if stale:
         yield from Call("HDEL", (keyspace.deployments(),), tuple(stale), optional)
+    with suppress(PoolNotFound, BrokerRefused):
+        yield from read(name)  # made again meanwhile: its successor stays listed, with what was deployed to it
+        yield from _list_in_directory(name)
+        for deployment in (yield from Call("HKEYS", (keyspace.deployment_set(name),), (), list)):
+            yield from Call("HSETNX", (keyspace.deployments(),), (deployment, name), optional)
 
 
 def _list_in_directory(name: str) -> Call[None]:

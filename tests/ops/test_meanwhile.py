@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dispatcher.ops import audits, pools, queues, runs
+from dispatcher.ops import audits, deployments, pools, queues, runs
 from dispatcher.states import State
+from tests.deploying import deployment, rest
 from tests.scene import LEASE_MS, POOL, Scene
 
 GRACE_MS = 2_000
@@ -59,3 +60,17 @@ def test_a_run_that_is_lost_as_it_is_cancelled_is_cancelled(scene: Scene, awake:
     assert scene.run(runs.cancel(POOL, run, force=is_forced)) is State.CANCELLED
     assert scene.state(run) is State.CANCELLED
     assert scene.used() == {"": 0, "default": 0}
+
+
+def test_a_pool_that_is_made_again_while_it_is_taken_off_the_lists(scene: Scene) -> None:
+    scene.run(deployments.save(deployment()))
+    flow = pools.delete(POOL)
+    call = next(flow)
+    while call.command != "SREM":
+        call = flow.send(scene.run(call))
+    scene.run(pools.create(POOL))
+    scene.run(deployments.save(deployment()))
+    rest(scene.run, flow, call)
+    assert scene.run(pools.names()) == [POOL]
+    assert scene.run(deployments.read("f/d")).pool == POOL
+    assert scene.run(audits.audit(POOL)) == []
