@@ -67,11 +67,11 @@ def loaded(scene: Scene, **of: Any) -> str:
 
 def test_a_flow_is_imported_early_and_begins_at_its_time_and_not_before(scene: Scene) -> None:
     scene.start("--prefetch-seconds", "10")
-    run = scene.finished(loaded(scene, delay_ms=4000))
+    run = scene.finished(loaded(scene, delay_ms=6000))
     assert run.state is State.COMPLETED
     assert run.started_at_ms is not None
     assert run.due_at_ms <= run.started_at_ms <= run.result + 1
-    assert run.result - run.due_at_ms < 1000
+    assert run.result - run.due_at_ms < 5000
 
 
 @pytest.mark.parametrize("end", ["cancel", "force", "signal"])

@@ -81,7 +81,7 @@ def test_each_time_is_executed_and_not_before_it_although_workers_come_and_go(sc
     claimed_ms = {event.fields["run"]: event.at_ms for event in scene.events("claimed")}  # the last time
     epochs = {run.id: run.epoch for run in past}
     early = [one for one in lines if one.epoch == epochs[one.run] and claimed_ms[one.run] < due[one.run]]
-    assert len(early) > 3
+    assert early, "none was claimed before its time"
     assert [due[begun.run] for begun in early] == sorted(due[begun.run] for begun in early), "not in their order"
     # Who was killed may have begun a run without a word about its end.
     for run in past:

@@ -38,11 +38,13 @@ def guardian_of(consumer: ConsumerProcess) -> psutil.Process:
     return next(child for child in children if any("guardian.py" in word for word in child.cmdline()))
 
 
-def all_dead(processes: list[int], timeout_s: float = 2.0) -> None:
+def all_dead(processes: list[int], timeout_s: float = 5.0) -> None:
     poll_until(lambda: all(map(is_dead, processes)), timeout_s, "children and grandchildren are dead")
 
 
-def test_with_a_successor_the_runs_wait_again_within_two_seconds(scene: Scene) -> None:
+def test_with_a_successor_the_runs_wait_again_long_before_their_lease_ends(scene: Scene) -> None:
+    lease_ms = 60_000
+    scene.client.run(pools.update(POOL, lease_ms=lease_ms))
     worker, given, processes = five_held(scene)
     killed_ms = time.time() * 1000
     worker.kill()
@@ -50,7 +52,7 @@ def test_with_a_successor_the_runs_wait_again_within_two_seconds(scene: Scene) -
     all_dead(processes)
     lost = [scene.events("lost", run) for run in given]
     assert [len(events) for events in lost] == [1] * 5
-    assert max(events[0].at_ms for events in lost) - killed_ms < 2000
+    assert max(events[0].at_ms for events in lost) - killed_ms < lease_ms / 2
 
     for run in given:
         again = scene.until(run, State.RUNNING)
@@ -71,11 +73,11 @@ def test_without_a_successor_the_runs_wait_again_after_their_lease(scene: Scene)
     worker.kill()
     all_dead(processes)
     for run in given:
-        again = scene.until(run, State.SCHEDULED, timeout_s=LEASE_S + GRACE_S + 2)
+        again = scene.until(run, State.SCHEDULED, timeout_s=LEASE_S + GRACE_S + 5)
         assert (again.lost, again.attempts, again.releases) == (1, 0, 0)
     waited_s = [(scene.events("lost", run)[0].at_ms - killed_ms) / 1000 for run in given]
     assert min(waited_s) > LEASE_S + GRACE_S - HEARTBEAT_S - 1
-    assert max(waited_s) < LEASE_S + GRACE_S + 1
+    assert max(waited_s) < LEASE_S + GRACE_S + 3, "two leases would be longer"
     assert scene.pool().slots_used == 0
 
 

@@ -135,7 +135,7 @@ def test_prefetch_is_set(
 def test_a_run_is_prepared_early_and_begins_on_time(project: Project, awaited: Await) -> None:
     # given a run that starts in a few seconds
     project.done("work-pool", "create", "my-pool", "--limit", "1")
-    run = project.json("run", "etl.py:load", "--pool", "my-pool", "--start-in", "4")
+    run = project.json("run", "etl.py:load", "--pool", "my-pool", "--start-in", "10")
 
     with project.agent("my-pool", "--prefetch-seconds", "30"):
         # when an agent may prepare it, then it is claimed before its time and holds a slot, but has not begun
@@ -149,7 +149,7 @@ def test_a_run_is_prepared_early_and_begins_on_time(project: Project, awaited: A
     assert ended.state is State.COMPLETED
     shown = project.json("flow-run", "inspect", run["id"])
     assert shown["start_time"] >= shown["expected_start_time"]
-    assert shown["lateness_seconds"] < 1
+    assert shown["lateness_seconds"] < 5
 
 
 def test_debugging_on_my_own_machine(project: Project) -> None:
