@@ -325,17 +325,17 @@ REASONS: dict[str, type[DispatcherError]] = {
     "FENCED": LeaseLost,
     "UNKNOWN": ConsumerUnknown,
 }
+BRINGS = {"NOQUEUE": "queue", "FILTERQUEUE": "queue", "CHANGED": "deployment"}
 
 
 def refusal(word: str, found: object = "", **facts: object) -> DispatcherError:
     """The error for a script's reason word; an unknown word gives `BugFound`.
 
-    `found` is what the word brought along; of NOQUEUE and FILTERQUEUE it is the queue, which only the script knows when
-    there are many.
+    `found` is what the word brought along: of some words it is what only the script knows when there are many.
     """
     kind = REASONS.get(word)
     if kind is None:
         return BugFound(f"a script answered {word!r}, which no table knows")
-    if word in ("NOQUEUE", "FILTERQUEUE") and found:
-        facts["queue"] = found
+    if word in BRINGS and found:
+        facts[BRINGS[word]] = found
     return kind(found=found, **facts)

@@ -262,7 +262,8 @@ def moved(pool: str, run: str) -> str:
 
 
 def deployment_set(pool: str) -> str:
-    """Hash: `flow/name` -> the deployment as JSON, with its schedules."""
+    """Hash: `flow/name` -> the deployment as JSON, with its schedules, its `version`, and whether it is `leaving` for
+    another pool."""
     return _of(pool, "deployments")
 
 

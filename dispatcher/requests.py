@@ -95,6 +95,7 @@ class Request:
             queue=self.queue or queue,
             input=wanted,
             deployment=deployment.name if deployment else "",
+            deployment_version=deployment.version if deployment else "",
             priority=priority,
             start_at_ms=None if self.start_at is None else instant_ms("start_at", self.start_at),
             delay_ms=0 if self.start_in is None else round(1000 * seconds("start_in", self.start_in)),

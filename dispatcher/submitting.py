@@ -7,7 +7,7 @@ on meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +16,7 @@ from typing import Any
 
 from dispatcher import entrypoints, parameters, requests, signature
 from dispatcher.call import Call, Flow, aside
-from dispatcher.errors import BadRequest, BadValue, QueueNotFound
+from dispatcher.errors import BadRequest, BadValue, DeploymentChanged, QueueNotFound
 from dispatcher.ids import new_id
 from dispatcher.models import (
     DEFAULT_POOL,
@@ -76,38 +76,51 @@ class _Lot:
 
 def submit(requested: Sequence[Request], *, source: Source | None = None) -> Flow[list[Receipt]]:
     """Submits the runs, in this order, a hundred at a time; returns them as they are kept. `source`: that of all of
-    them, if it was looked up already.
+    them, if it was looked up already. Those of a deployment that is changed meanwhile are made anew of what it is then.
 
     Raises `BadValue`, `ParametersInvalid`, `VariablesInvalid`, `EntrypointInvalid`, `FlowUnnamed`, `NotFound`; then
     nothing was submitted. What fails later says how many were.
     """
+    found: dict[int, Receipt] = {}
+    for _ in range(deployments.TRIES):
+        try:
+            yield from _submit(requested, source, found)
+            return [found[place] for place in range(len(requested))]
+        except DeploymentChanged as error:
+            changed, source = error, None
+    raise changed
+
+
+def _submit(requested: Sequence[Request], source: Source | None, found: dict[int, Receipt]) -> Flow[None]:
+    """Submits what is not found yet, and puts it there. Raises as `submit`; `DeploymentChanged`."""
     sources: dict[object, Source] = {}
     lots: dict[str, _Lot] = {}
-    for place, request in enumerate(requested):
-        try:
+    try:
+        for place, request in enumerate(requested):
+            if place in found:
+                continue
             key = _key(request)
             if key not in sources:
                 sources[key] = source or (yield from _source(request))
             of = sources[key]
             new = _new_run(request, of)
-        except BadRequest as error:
-            if len(requested) > 1:
-                error.add_note(f"This is request {place + 1} of {len(requested)}. Nothing was submitted.")
-            raise
-        lot = lots.setdefault(of.pool, _Lot())
-        lot.places.append(place)
-        lot.new.append(new)
-        if of.deployment is not None:
-            lot.own_queues.add(of.queue)
-        elif request.pool is None:
-            lot.is_default = True
+            lot = lots.setdefault(of.pool, _Lot())
+            lot.places.append(place)
+            lot.new.append(new)
+            if of.deployment is not None:
+                lot.own_queues.add(of.queue)
+            elif request.pool is None:
+                lot.is_default = True
+    except BadRequest as error:
+        if len(requested) > 1:
+            error.add_note(f"This is request {place + 1} of {len(requested)}. {_told(requested, found)}")
+        raise
     calls = {pool: _calls(pool, lot) for pool, lot in lots.items()}
     for pool, lot in lots.items():
         lot.made_pool = lot.is_default and (yield from pools.ensure(pool))
-    if len(requested) > runs.SUBMIT_BATCH:  # one batch is all or nothing by itself
+    if sum(map(len, calls.values())) > 1:  # one batch is all or nothing by itself
         for pool, lot in lots.items():
             yield from _check_queues(pool, lot)
-    found: dict[int, Receipt] = {}
     for pool, lot in lots.items():
         for start, call in zip(range(0, len(lot.new), runs.SUBMIT_BATCH), calls[pool], strict=True):
             try:
@@ -116,11 +129,14 @@ def submit(requested: Sequence[Request], *, source: Source | None = None) -> Flo
                 if lot.made_pool:
                     error.add_note(f"Work pool {pool!r} was made, of type agent.")
                 if len(requested) > 1:
-                    error.add_note(f"{len(found)} of {len(requested)} runs were submitted before that.")
+                    error.add_note(_told(requested, found))
                 raise
             batch = slice(start, start + runs.SUBMIT_BATCH)
             found |= zip(lot.places[batch], (yield from _receipts(pool, lot, lot.new[batch], answers)), strict=True)
-    return [found[place] for place in range(len(requested))]
+
+
+def _told(requested: Sequence[Request], found: Mapping[int, Receipt]) -> str:
+    return f"{len(found)} of {len(requested)} runs were submitted before that." if found else "Nothing was submitted."
 
 
 def _key(request: Request) -> object:

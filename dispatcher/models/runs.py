@@ -84,6 +84,8 @@ class RunInput:
 class NewRun:
     """A run to submit. `start_at_ms` (an instant) or `delay_ms` (from the server's now); neither: at once.
 
+    `deployment_version`: the version of its deployment that it was made from; empty: whatever is there.
+
     Of a scheduled run: the id of its schedule, what becomes of it when an earlier one is not finished, and how long
     after its start it is not worth starting any more.
     """
@@ -93,6 +95,7 @@ class NewRun:
     queue: str
     input: RunInput
     deployment: str = ""
+    deployment_version: str = ""
     priority: int = DEFAULT_PRIORITY
     start_at_ms: int | None = None
     delay_ms: int = 0

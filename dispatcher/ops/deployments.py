@@ -191,11 +191,11 @@ def _settled(pool: str, name: str) -> Flow[tuple[int, int]]:
 
 def _halted(before: Deployment, after: Deployment) -> Call[int]:
     """Stops the schedules where the deployment was, so that at no time two pools make their runs. Those that go on as
-    they were only come to rest. Returns how many runs were taken back."""
+    they were only come to rest. Nobody submits a run of it there any more. Returns how many runs were taken back."""
     stopping: list[Arg] = [
         word for schedule, fate in schedules.fates(before, after).items() for word in (schedule, "", "", fate)
     ]
-    return _stored_call(before, before.version, "", stopping)
+    return _stored_call(before, before.version, "", stopping, is_leaving=True)
 
 
 def _cursors(deployment: Deployment) -> Flow[dict[str, int]]:
@@ -216,12 +216,14 @@ def _save(deployment: Deployment, over: str, cursors: Mapping[str, int] | None =
     return _stored_call(deployment, over, duty, args)
 
 
-def _stored_call(deployment: Deployment, over: str, duty: str, args: list[Arg]) -> Call[int]:
+def _stored_call(
+    deployment: Deployment, over: str, duty: str, args: list[Arg], *, is_leaving: bool = False
+) -> Call[int]:
     decode = expect("saved", pool=deployment.pool, deployment=deployment.name)
     return Call(
         "deployment_save",
         (keyspace.pool(deployment.pool),),
-        (deployment.name, _stored(deployment), duty, over, *args),
+        (deployment.name, _stored(deployment, is_leaving=is_leaving), duty, over, *args),
         lambda reply: int(decode(reply)[0]),
     )
 
@@ -234,9 +236,10 @@ def _delete(deployment: Deployment, what: str) -> Call[int]:
     return Call("deployment_delete", (keyspace.pool(deployment.pool),), args, lambda reply: int(decode(reply)[0]))
 
 
-def _stored(deployment: Deployment) -> str:
+def _stored(deployment: Deployment, *, is_leaving: bool = False) -> str:
     return as_json(
         {
+            "leaving": is_leaving,
             "id": deployment.id,
             "queue": deployment.queue,
             "description": deployment.description,

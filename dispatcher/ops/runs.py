@@ -44,8 +44,9 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
     with a known idempotency key, gives the first run's id and changes nothing.
 
-    Raises `PoolNotFound`, `QueueNotFound`, `QueueIsFilter`, `PoolBeingDeleted`, `BadValue` (input too large, priority
-    or start out of range, an id that is not letters and digits).
+    Raises `PoolNotFound`, `QueueNotFound`, `QueueIsFilter`, `PoolBeingDeleted`, `DeploymentChanged` (it is not there any
+    more as it was read), `BadValue` (input too large, priority or start out of range, an id that is not letters and
+    digits).
     """
     if len(runs) > SUBMIT_BATCH:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")
@@ -61,7 +62,7 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
             raise BadValue(f"a start at {start_ms} ms is not possible: give one between 1970 and 2100.")
         start = f"+{start_ms}" if run.start_at_ms is None else str(start_ms)
         args += [run.id, run.name, keyspace.checked_name("Work queue", run.queue), run.priority, start]
-        args += [run.deployment, run.idempotency_key, text]
+        args += [run.deployment, run.deployment_version, run.idempotency_key, text]
     decode = expect("submitted", pool=pool)
     return Call(
         "run_submit",

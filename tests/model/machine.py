@@ -19,7 +19,7 @@ from dispatcher import keyspace
 from dispatcher.client import Client
 from dispatcher.errors import BrokerRefused, DispatcherError, RunFinished, RunUnfinished
 from dispatcher.ids import new_id
-from dispatcher.models import Consumer, NewRun, Outcome, QueueFilter, RunInput
+from dispatcher.models import Consumer, NewRun, Outcome, QueueFilter, RunInput, Submitted
 from dispatcher.ops import consumers, leases, pools, queues, runs, views
 from dispatcher.pool_types import WORKER_TYPES
 from dispatcher.states import State
@@ -226,7 +226,7 @@ class PoolMachine(RuleBasedStateMachine):
         run = self.one(self.submitted, at)
         if run.queue in self.model.homes() and run.id in self.model.runs:
             found = self.unchanged(runs.submit(POOL, [run]))
-            assert [(one.id, one.is_new) for one in found] == [(run.id, False)], "8: submit sent twice"
+            assert found == [Submitted(run.id, is_new=False)], f"8: submit sent twice: {found}"
 
     @precondition(lambda self: self.model.runs)
     @rule(kind=st.sampled_from(["cancel", "cancel", "force", "retry", "delete"]), at=pick)
@@ -351,12 +351,12 @@ class PoolMachine(RuleBasedStateMachine):
     @rule(at=pick, cancel=st.booleans())
     def delete_the_queue_of_a_run_that_is_lost(self, at: int, cancel: bool) -> None:
         """Its lease ends in small steps, and who deletes the queue is the first to look."""
-        run = self.model.runs[self.one(self.holdings(), at)[1]]
-        while run.is_held and self.now_ms < run.lease_until + GRACE_MS:
+        run = self.model.runs.get(self.one(self.holdings(), at)[1])
+        while run and run.is_held and self.now_ms < run.lease_until + GRACE_MS:
             self.pass_time(min(2_500, run.lease_until + GRACE_MS - self.now_ms))
             if self.now_ms < run.lease_until + GRACE_MS:
                 self.tick(flush=False)
-        if run.queue in self.model.queues:
+        if run and run.queue in self.model.queues:  # else it is trimmed, and its holder has not heard of it
             self.delete_queue(run.queue, cancel)
 
     # consumers ------------------------------------------------------------------------------------------------------

@@ -16,8 +16,9 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from dispatcher import keyspace
 from dispatcher.call import Arg, Call
-from dispatcher.errors import RunMoving
+from dispatcher.errors import DeploymentChanged, RunMoving
 from dispatcher.ids import new_id
+from dispatcher.models import NewRun, RunInput, Submitted
 from dispatcher.ops import pools, runs
 from dispatcher.ops.reading import fields
 from tests.model.invariants import POOL
@@ -47,6 +48,8 @@ class ScheduledMachine(PoolMachine):
         self.fates: dict[tuple[str, int], str] = {}
         self.admission: Call[list[Any]] | None = None
         self.deployed_to = "default"
+        self.version = ""
+        self.is_leaving = False
 
     @initialize(filters=st.sampled_from([(), (), ("both",)]))
     def create(self, filters: tuple[str, ...]) -> None:
@@ -65,9 +68,9 @@ class ScheduledMachine(PoolMachine):
     # schedules ------------------------------------------------------------------------------------------------------
 
     def save(self, given: dict[str, tuple[str, int | None, str]]) -> None:
-        text = json.dumps(
-            {"schedules": [{"id": schedule} for schedule in given], "queue": self.deployed_to, "n": new_id()}
-        )
+        self.version = new_id()
+        of = {"queue": self.deployed_to, "version": self.version, "leaving": self.is_leaving}
+        text = json.dumps({"schedules": [{"id": schedule} for schedule in given], **of})
         args: list[Arg] = [DEPLOYMENT, text, "", "any"]
         for schedule, (digest, cursor, what) in given.items():
             args += [schedule, digest, "" if cursor is None else cursor, what]
@@ -98,6 +101,32 @@ class ScheduledMachine(PoolMachine):
         elif to != "same":
             given[chosen] = ("", cursor, to)
         self.save(given)
+
+    @rule()
+    def leave(self) -> None:
+        """The deployment is on its way to another pool, or is led back."""
+        self.is_leaving = not self.is_leaving
+        self.change(0, "same", None)
+
+    @rule(at=pick, key=st.sampled_from(["", "k"]), read=st.sampled_from(["now", "now", "before"]))
+    def submit_of_deployment(self, at: int, key: str, read: str) -> None:
+        """Who has read the deployment before it was changed, or as it goes away, submits no new run of it."""
+        version = self.version if read == "now" else new_id()
+        given = RunInput(entrypoint="f.py:f")
+        run = NewRun(new_id(), "n", self.home(at), given, DEPLOYMENT, version, idempotency_key=key)
+        call = runs.submit(POOL, [run])
+        if earlier := self.model.keys.get((DEPLOYMENT, key)):
+            assert self.unchanged(call) == [Submitted(earlier, is_new=False)], "8: a known key"
+            return
+        if read == "before" or self.is_leaving:
+            refused = self.unchanged(call)
+            assert isinstance(refused, DeploymentChanged), f"8: submitted of what has changed: {refused}"
+            return
+        self.submitted.append(run)
+        found = [(one.id, one.is_new) for one in self.send(call)]
+        wanted = self.model.submit(run.id, run.queue, run.priority, 0, DEPLOYMENT, key, frozenset())
+        assert found == [wanted], f"13: submit: {found}"
+        self.settled = wanted[1]
 
     @rule(
         at=pick,

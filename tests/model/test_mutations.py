@@ -77,6 +77,9 @@ SCHEDULED_MUTATIONS = {
     "a run comes twice": ("run_adopt", "if here and tonumber(here) >= moves then return 'arrived' end", "", "M 2 5 10"),
     "what is put back is no run of its schedule": ("run_return", "if found[1]", "if false", "S"),
     "who is slow leads to a queue of before": ("run_requeue", "cjson.decode(kept).queue ~= queue", "false", "8 M"),
+    "what has changed is submitted": ("run_submit", "version == '' or (kept.version == version", "(true", "8"),
+    "what goes away is submitted": ("run_submit", " and not kept.leaving", "", "8"),
+    "a resent submit is refused": ("run_submit", " and not earlier(id, deployment, key)", "", "8"),
     "what goes out has no duty": ("run_move", "if is_leaving then", "if false then", "D W T"),
     "a requeued run stays where it was, too": ("run_requeue", "local is_retry = unplace(run)", "local is_retry", "2"),
 }  # fmt: skip

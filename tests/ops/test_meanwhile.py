@@ -1,12 +1,20 @@
-"""What time does by itself, done by the very script that is called, must not undo what that script has looked at."""
+"""What happens meanwhile, by time in the very script that is called or by others between two calls, must not undo what
+was looked at."""
 
 from __future__ import annotations
 
+import random
+from typing import Any
+
 import pytest
 
+from dispatcher.call import Call
+from dispatcher.errors import DeploymentChanged, DeploymentNotFound
 from dispatcher.ops import audits, deployments, pools, queues, runs
+from dispatcher.requests import Request
 from dispatcher.states import State
-from tests.deploying import deployment, rest
+from dispatcher.submitting import submit
+from tests.deploying import NAME, deployment, interleaved, rest
 from tests.scene import LEASE_MS, POOL, Scene
 
 GRACE_MS = 2_000
@@ -74,3 +82,63 @@ def test_a_pool_that_is_made_again_while_it_is_taken_off_the_lists(scene: Scene)
     assert scene.run(pools.names()) == [POOL]
     assert scene.run(deployments.read("f/d")).pool == POOL
     assert scene.run(audits.audit(POOL)) == []
+
+
+# Submitting while the deployment changes
+
+
+def stopped_at_submit(scene: Scene) -> tuple[Any, Call[Any]]:
+    """Somebody submits two runs of the deployment, and has looked at everything, but not sent it."""
+    flow = submit([Request(NAME), Request(NAME)])
+    call = next(flow)
+    while call.command != "run_submit":
+        call = flow.send(scene.run(call))
+    return flow, call
+
+
+@pytest.mark.parametrize(("queue", "pool"), [("default", "other"), ("low", "other"), ("low", POOL)])
+def test_a_run_submitted_late_is_where_its_deployment_went(scene: Scene, queue: str, pool: str) -> None:
+    scene.run(pools.create("other"))
+    scene.run(deployments.save(deployment()))
+    flow, call = stopped_at_submit(scene)
+    scene.run(deployments.save(deployment(queue=queue, pool=pool)))
+    with pytest.raises(DeploymentChanged) as changed:
+        scene.run(call)
+    call = flow.throw(changed.value)
+    found = [receipt.run for receipt in rest(scene.run, flow, call)]
+    assert [(run.pool, run.queue, run.state) for run in found] == [(pool, queue, State.SCHEDULED)] * 2
+    assert {run.id for run in scene.run(runs.list_pool(pool, most=9))} == {run.id for run in found}
+
+
+def test_a_run_submitted_late_is_refused_when_its_deployment_is_gone(scene: Scene) -> None:
+    scene.run(deployments.save(deployment()))
+    flow, call = stopped_at_submit(scene)
+    scene.run(deployments.delete(NAME))
+    with pytest.raises(DeploymentChanged) as changed:
+        scene.run(call)
+    with pytest.raises(DeploymentNotFound) as refused:
+        rest(scene.run, flow, flow.throw(changed.value))
+    assert refused.value.__notes__ == ["This is request 1 of 2. Nothing was submitted."]
+    assert scene.run(runs.list_pool(POOL, most=1)) == []
+
+
+def test_what_was_submitted_is_not_submitted_again_however_its_deployment_changed(scene: Scene) -> None:
+    scene.run(deployments.save(deployment()))
+    flow, call = stopped_at_submit(scene)
+    first = scene.run(call)
+    scene.run(deployments.save(deployment(description="changed")))
+    again = scene.run(call)  # the reply was lost
+    assert [(one.id, one.is_new) for one in again] == [(one.id, False) for one in first]
+    assert {receipt.run.id for receipt in rest(scene.run, flow, call)} == {one.id for one in first}
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_run_is_left_behind_by_a_move_whoever_submits_meanwhile(scene: Scene, seed: int) -> None:
+    scene.run(pools.create("other"))
+    scene.run(deployments.save(deployment()))
+    requests = [Request(NAME) for _ in range(3)]
+    flows = [deployments.save(deployment(pool="other")), *(submit([request]) for request in requests)]
+    interleaved(scene.run, flows, random.Random(seed))
+    assert scene.run(runs.list_pool(POOL, most=9)) == []
+    assert len(scene.run(runs.list_pool("other", most=9))) == len(requests)
+    assert scene.run(audits.audit(POOL)) == scene.run(audits.audit("other")) == []
