@@ -138,8 +138,8 @@ def _text(value: Any) -> object:
 def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
     """Print what a run has printed.
 
-    The last 2 MiB are kept. With JSON output they are one array; with --follow each is a document on a line of
-    its own, as it comes.
+    The newest 2 MiB are kept; how many lines are gone is told on stderr. With JSON output the lines, each with its
+    number, are one array; with --follow each is a document on a line of its own, as it comes.
 
     \b
     Example:
@@ -150,22 +150,22 @@ def logs(run: str, follow: bool, lines: int | None, output: str) -> None:
 
     with connected() as client:
         found = client.get(run)
-        news = following.follow(client, found, old_lines=lines) if follow else client.logs(found, last=lines)
-        said = (line for line in news if isinstance(line, LogLine))
         if output == "json" and not follow:
-            render.document([_logged(line) for line in said])
+            render.document([_logged(line) for line in client.logs(found, last=lines)])
             return
-        for line in said:
-            if output == "json":
-                click.echo(json.dumps(_logged(line)))
-            else:
-                click.echo(f"{watched.clock(line.at_ms)}  {watched.logged(line)}")
+        so_far = following.so_far(client, found, last=lines)
+        for news in following.follow(client, found, old_lines=lines) if follow else so_far:
+            if isinstance(news, LogLine):
+                said = f"{watched.clock(news.at_ms)}  {watched.logged(news)}"
+                click.echo(json.dumps(_logged(news)) if output == "json" else said)
+            elif isinstance(news, following.Gap) and output != "json":
+                click.echo(watched.gone(news), err=True)
 
 
-def _logged(line: LogLine) -> dict[str, str | None]:
+def _logged(line: LogLine) -> dict[str, int | str | None]:
     from dispatcher.models import iso
 
-    return {"time": iso(line.at_ms), "line": line.text}
+    return {"number": line.number, "time": iso(line.at_ms), "line": line.text}
 
 
 @flow_run.command()

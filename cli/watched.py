@@ -15,6 +15,7 @@ from cli import render
 from dispatcher.states import State
 
 if TYPE_CHECKING:
+    from cli.following import Gap
     from dispatcher import Client
     from dispatcher.models import LogLine, Run
 
@@ -23,7 +24,7 @@ TOLD_AT_ONCE = ("no-consumer", "pool-paused", "queue-paused", "pool-limit", "que
 
 def watch(client: Client, run: Run, *, output: str) -> None:
     """Shows the run until it is finished. Raises `Exit(1)` unless it is COMPLETED then."""
-    from cli.following import follow
+    from cli.following import Gap, follow
     from dispatcher.models import LogLine
     from dispatcher.ops import views
 
@@ -32,6 +33,9 @@ def watch(client: Client, run: Run, *, output: str) -> None:
     for news in follow(client, run):
         if isinstance(news, LogLine):
             click.echo(f"{clock(news.at_ms)}  {logged(news)}", err=to_stderr)
+            continue
+        if isinstance(news, Gap):
+            click.echo(f"{' ' * 12}  {gone(news)}", err=to_stderr)
             continue
         last = news
         click.echo(f"{clock(_since_ms(news))}  {_state(news)}", err=to_stderr)
@@ -53,6 +57,11 @@ def clock(at_ms: int) -> str:
 def logged(line: LogLine) -> str:
     """The text of a log line, safe on a terminal; an empty line stays empty."""
     return render.clean(line.text) if line.text else ""
+
+
+def gone(gap: Gap) -> str:
+    """What stands where lines are gone."""
+    return f"[{gap.lines} {'line is' if gap.lines == 1 else 'lines are'} gone here: a log keeps its newest 2 MiB]"
 
 
 def _since_ms(run: Run) -> int:

@@ -173,9 +173,9 @@ def wake(pool: str, consumer: str) -> str:
 def run(pool: str, run: str) -> str:
     """Hash: state, queue, deployment, name, due_ms, created_ms, and (once they differ from 0 or empty) priority, epoch,
     attempts, lost, releases, consumer, claimed_ms, started_ms, cancelling_ms, ended_ms, ended_epoch, pid,
-    message, exit_code, idempotency, crash_at, schedule, overlap, expires_ms (until it is started), log_bytes, moves
-    (to another pool); and while it moves moving_to, nominal_ms and is_retry. Lives until the run is deleted or
-    trimmed."""
+    message, exit_code, idempotency, crash_at, schedule, overlap, expires_ms (until it is started), log_bytes (kept),
+    log_lines (ever written), moves (to another pool); and while it moves moving_to, nominal_ms and is_retry. Lives
+    until the run is deleted or trimmed."""
     return _of(pool, f"run:{run}")
 
 
@@ -196,7 +196,8 @@ def run_result(pool: str, run: str) -> str:
 
 
 def run_log(pool: str, run: str) -> str:
-    """Stream: captured output, fields ms, line. The oldest lines go beyond 2 MiB. Lives as long as the run."""
+    """Stream: captured output, fields ms, line; an entry's id is the line's number, from 1 over all attempts, and -0.
+    The oldest lines go beyond 2 MiB. Lives as long as the run."""
     return _of(pool, f"run:{run}:log")
 
 

@@ -173,17 +173,15 @@ def _why(run: Which) -> Flow[Why]:
 
 
 def _logs(run: Which, *, last: int | None = None) -> Flow[list[LogLine]]:
-    """What the run has printed, oldest line first; `last`: only so many lines of the end."""
+    """What is kept of what the run has printed, oldest line first; `last`: only so many lines of the end."""
     from dispatcher.ops import finding, runs
     from dispatcher.requests import whole
 
     found = yield from finding.run(run)
     if last is None:
-        lines = yield from runs.log(found.pool, found.id)
-    else:
-        most = whole("last", last)
-        lines = (yield from runs.log_end(found.pool, found.id, most=most)) if most else []
-    return [line for _, line in lines]
+        return (yield from runs.log(found.pool, found.id))
+    most = whole("last", last)
+    return (yield from runs.log_end(found.pool, found.id, most=most)) if most else []
 
 
 def _runs(

@@ -204,7 +204,7 @@ class Scene:
         return self.until(run, State.COMPLETED, State.FAILED, State.CRASHED, State.CANCELLED, timeout_s=timeout_s)
 
     def log(self, run: str) -> list[str]:
-        return [line.text for _, line in self.client.run(runs.logs(POOL, run, most=20_000))]
+        return [line.text for line in self.client.run(runs.logs(POOL, run, most=20_000))]
 
     def pool(self) -> Pool:
         return self.client.run(pools.read(POOL))

@@ -1,6 +1,6 @@
 #!lua
--- Appends lines of output to the log of a held run. Beyond its bound in bytes the oldest lines go; each line counts 64
--- more than it holds, about what it costs to keep.
+-- Appends lines of output to the log of a held run. An entry's id is the line's number, from 1 over all attempts.
+-- Beyond its bound in bytes the oldest lines go; each line counts 64 more than it holds, about what it costs to keep.
 -- Moves: none
 -- KEYS[1] pool: hash
 -- ARGV[2] consumer; ARGV[3] run; ARGV[4] epoch; ARGV[5] most bytes kept; ARGV[6...] line
@@ -12,9 +12,11 @@
 if not pool.exists then return { 'NOPOOL' } end
 local id, most = ARGV[3], tonumber(ARGV[5])
 if not held_by(read_run(id), ARGV[2], ARGV[4]) then return { 'FENCED' } end
-local bytes = tonumber(call('HGET', run_key(id), 'log_bytes') or 0)
+local counted = call('HMGET', run_key(id), 'log_bytes', 'log_lines')
+local bytes, number = tonumber(counted[1] or 0), tonumber(counted[2] or 0)
 for place_at = 6, #ARGV do
-  call('XADD', run_key(id) .. ':log', '*', 'ms', int(now), 'line', ARGV[place_at])
+  number = number + 1
+  call('XADD', run_key(id) .. ':log', int(number) .. '-0', 'ms', int(now), 'line', ARGV[place_at])
   bytes = bytes + #ARGV[place_at] + 64
 end
 while bytes > most do
@@ -23,5 +25,5 @@ while bytes > most do
   call('XDEL', run_key(id) .. ':log', oldest[1])
   bytes = bytes - #oldest[2][4] - 64
 end
-call('HSET', run_key(id), 'log_bytes', int(bytes))
+call('HSET', run_key(id), 'log_bytes', int(bytes), 'log_lines', int(number))
 return { 'logged' }

@@ -15,7 +15,7 @@ if pool.deleting then return { 'DELETING' } end
 local queue, count, reply = ARGV[2], 0, { 'adopted' }
 if not call('ZSCORE', QUEUES, queue) then return { 'NOQUEUE', queue } end
 local KEPT = { 'name', 'created_ms', 'priority', 'deployment', 'idempotency', 'epoch', 'attempts', 'lost', 'releases',
-  'message', 'exit_code', 'crash_at', 'schedule', 'overlap', 'expires_ms', 'log_bytes', 'moves' }
+  'message', 'exit_code', 'crash_at', 'schedule', 'overlap', 'expires_ms', 'log_bytes', 'log_lines', 'moves' }
 pass_time()
 
 local function adopt(id, of, input, log)
@@ -25,7 +25,7 @@ local function adopt(id, of, input, log)
   call('HSET', run_key(id), 'state', 'SCHEDULED', 'queue', queue, 'due_ms', of.due_ms)
   call('SET', run_key(id) .. ':input', input)
   for place_at = 1, #log, 3 do
-    call('XADD', run_key(id) .. ':log', log[place_at], 'ms', log[place_at + 1], 'line', log[place_at + 2])
+    call('XADD', run_key(id) .. ':log', int(log[place_at]) .. '-0', 'ms', log[place_at + 1], 'line', log[place_at + 2])
   end
   local run = read_run(id)
   if run.idempotency ~= '' then

@@ -248,6 +248,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
+    """A line that a run has printed. `number`: its place among all of them, from 1 over all attempts; where one is
+    left out, lines are gone: a log keeps its newest 2 MiB."""
+
+    number: int
     at_ms: int
     text: str
 

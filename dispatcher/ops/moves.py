@@ -201,9 +201,9 @@ def _adopted(
 
 
 def _log(pool: str, run: str) -> Flow[list[Arg]]:
-    """The log of a run that waits for its retry: entry, ms and text of each line, in one list."""
+    """The log of a run that waits for its retry: number, ms and text of each line, in one list."""
     lines = yield from runs.log(pool, run)
-    return [word for entry, line in lines for word in (entry, line.at_ms, line.text)]
+    return [word for line in lines for word in (line.number, line.at_ms, line.text)]
 
 
 def _decided(leaving: Sequence[_Leaving]) -> Flow[list[tuple[str, list[_Leaving], list[_Leaving]]]]:

@@ -221,29 +221,29 @@ def delete(pool: str, run: str) -> Call[None]:
     return Call("run_delete", (keyspace.pool(pool),), (run,), lambda reply: optional(decode(reply)))
 
 
-def logs(pool: str, run: str, *, after: str = "-", most: int = 1000) -> Call[list[tuple[str, LogLine]]]:
-    """Log lines after the entry id `after`, oldest first, each with its entry id."""
-    start = after if after == "-" else f"({after}"
-    return Call("XRANGE", (keyspace.run_log(pool, run),), (start, "+", "COUNT", most), log_lines)
+def logs(pool: str, run: str, *, after: int = 0, most: int = 1000) -> Call[list[LogLine]]:
+    """Log lines after the one of this number, oldest first."""
+    return Call("XRANGE", (keyspace.run_log(pool, run),), (f"({after}-0", "+", "COUNT", most), log_lines)
 
 
-def log(pool: str, run: str, *, after: str = "-") -> Flow[list[tuple[str, LogLine]]]:
+def log(pool: str, run: str, *, after: int = 0) -> Flow[list[LogLine]]:
     """As `logs`, all of it, a page at a time; what is kept of a log is bounded by its bytes."""
-    found: list[tuple[str, LogLine]] = []
+    found: list[LogLine] = []
     while page := (yield from logs(pool, run, after=after)):
         found += page
-        after = page[-1][0]
+        after = page[-1].number
     return found
 
 
-def log_end(pool: str, run: str, *, most: int) -> Call[list[tuple[str, LogLine]]]:
-    """The last `most` log lines, oldest first, each with its entry id."""
+def log_end(pool: str, run: str, *, most: int) -> Call[list[LogLine]]:
+    """The last `most` log lines, oldest first."""
     args = ("+", "-", "COUNT", most)
     return Call("XREVRANGE", (keyspace.run_log(pool, run),), args, lambda reply: log_lines(reply)[::-1])
 
 
-def log_lines(reply: list[Any]) -> list[tuple[str, LogLine]]:
+def log_lines(reply: list[Any]) -> list[LogLine]:
     """Entries of a run's log, however they were asked for."""
     return [
-        (entry, LogLine(int(of["ms"]), of["line"])) for entry, of in ((entry, fields(flat)) for entry, flat in reply)
+        LogLine(int(entry.partition("-")[0]), int(of["ms"]), of["line"])
+        for entry, of in ((entry, fields(flat)) for entry, flat in reply)
     ]

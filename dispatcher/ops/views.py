@@ -147,20 +147,22 @@ def latest_event(pool: str) -> Call[str]:
 
 
 def follow(
-    pool: str, run: str, *, events_after: str, log_after: str, waits_ms: int
-) -> Call[tuple[list[Event], list[tuple[str, LogLine]]]]:
-    """Waits for the pool's next events or the run's next log lines after these entry ids; both empty after `waits_ms`.
+    pool: str, run: str, *, events_after: str, log_after: int, waits_ms: int
+) -> Call[tuple[list[Event], list[LogLine]]]:
+    """Waits for the pool's next events after this entry id, or the run's next log lines after this number; both empty
+    after `waits_ms`.
 
     The events are those of the whole pool. One stream bounds what is kept of them, so a follower that was away for
     20,000 of them misses some: it reads the run itself when nothing comes.
     """
-    streams = (keyspace.events(pool), keyspace.run_log(pool, run))
+    streams = {keyspace.events(pool): events_after, keyspace.run_log(pool, run): f"{log_after}-0"}
 
-    def decode(reply: list[tuple[str, list[Any]]] | None) -> tuple[list[Event], list[tuple[str, LogLine]]]:
+    def decode(reply: list[tuple[str, list[Any]]] | None) -> tuple[list[Event], list[LogLine]]:
         found = dict(reply or ())
-        return _events(found.get(streams[0], [])), runs.log_lines(found.get(streams[1], []))
+        events, lines = (found.get(stream, []) for stream in streams)
+        return _events(events), runs.log_lines(lines)
 
-    args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", *streams, events_after, log_after)
+    args: tuple[str | int, ...] = ("COUNT", 1000, "BLOCK", waits_ms, "STREAMS", *streams, *streams.values())
     return Call("XREAD", (), args, decode, waits_ms=waits_ms)
 
 

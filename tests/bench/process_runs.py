@@ -89,7 +89,7 @@ def _run(opened: Stage, payload: RunInput) -> dict[str, float]:
     while "finished" not in at_ms:
         if time.monotonic() > end_s:
             raise RuntimeError(f"a run did not finish; it had {at_ms}")
-        events, _ = opened.client.run(views.follow(POOL, run, events_after=last, log_after="0-0", waits_ms=1000))
+        events, _ = opened.client.run(views.follow(POOL, run, events_after=last, log_after=0, waits_ms=1000))
         for event in events:
             last = event.id
             if event.fields.get("run") == run:

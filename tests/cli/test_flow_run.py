@@ -88,7 +88,7 @@ def test_logs(project: Project) -> None:
     assert [line[14:] for line in said] == ["line 4", "\\x1b[2J[bold]"], "nothing steers the terminal"
     document = project.json("flow-run", "logs", "talker")
     assert [line["line"] for line in document][:2] == ["line 0", "line 1"]
-    assert len(document) == 6
+    assert [line["number"] for line in document] == [1, 2, 3, 4, 5, 6]
     assert project.json("flow-run", "logs", "talker", "-n", "2") == document[-2:]
     followed = project.done("flow-run", "logs", "talker", "-f", "-o", "json").stdout.splitlines()
     assert [json.loads(line) for line in followed] == document, "each on a line of its own"
@@ -96,6 +96,29 @@ def test_logs(project: Project) -> None:
 
 def test_no_log_is_an_empty_array(project: Project, submit: Submit) -> None:
     assert project.json("flow-run", "logs", submit("p")) == []
+
+
+def test_lines_that_a_log_does_not_keep_are_told(project: Project) -> None:
+    project.write("talk.py", "def talk():\n    for n in range(1, 401):\n        print(f'{n:<8000}')\n")
+    project.done("run", "talk.py:talk", "--pool", "p", "--name", "talker")
+    project.work("p")
+    document = project.json("flow-run", "logs", "talker")
+    assert [int(line["line"]) for line in document] == [line["number"] for line in document]
+    gone = document[0]["number"] - 1
+    assert document[-1]["number"] == 400
+    assert 400 - gone == (2 << 20) // 8064, "as many as fit into 2 MiB"
+    told = f"[{gone} lines are gone here: a log keeps its newest 2 MiB]"
+    for words in ((), ("-f",)):
+        whole = project.done("flow-run", "logs", "talker", *words)
+        assert whole.stderr == f"{told}\n"
+        assert [int(line[14:]) for line in whole.stdout.splitlines()] == list(range(gone + 1, 401)), "only the log"
+        end = project.done("flow-run", "logs", "talker", *words, "-n", "5")
+        assert (end.stderr, len(end.stdout.splitlines())) == ("", 5), "what comes before was not asked for"
+    followed = project.done("flow-run", "logs", "talker", "-f", "-o", "json")
+    assert [json.loads(line) for line in followed.stdout.splitlines()] == document
+    watched = project.done("flow-run", "watch", "talker")
+    assert [line.strip() for line in watched.stdout.splitlines()[:1]] == [told], "in its place"
+    assert (watched.stdout.count("gone here"), watched.stderr) == (1, "")
 
 
 def test_ls_understands_the_names_that_it_shows(project: Project, submit: Submit) -> None:

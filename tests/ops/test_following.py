@@ -13,20 +13,20 @@ def test_what_came_since(scene: Scene) -> None:
     since = scene.run(views.latest_event(POOL))
     held = scene.running(one)
     scene.run(leases.log(POOL, one, *held, ["first", "second"]))
-    events, lines = scene.run(views.follow(POOL, held[0], events_after=since, log_after="0-0", waits_ms=10))
+    events, lines = scene.run(views.follow(POOL, held[0], events_after=since, log_after=0, waits_ms=10))
     assert [event.event for event in events if event.fields.get("run")] == ["submitted", "claimed", "started"]
-    assert [line.text for _, line in lines] == ["first", "second"]
+    assert [(line.number, line.text) for line in lines] == [(1, "first"), (2, "second")]
     scene.run(leases.log(POOL, one, *held, ["third"]))
     after = scene.run(views.latest_event(POOL))
-    events, more = scene.run(views.follow(POOL, held[0], events_after=after, log_after=lines[-1][0], waits_ms=10))
-    assert (events, [line.text for _, line in more]) == ([], ["third"])
-    assert [line.text for _, line in scene.run(runs.log_end(POOL, held[0], most=2))] == ["second", "third"]
+    events, more = scene.run(views.follow(POOL, held[0], events_after=after, log_after=lines[-1].number, waits_ms=10))
+    assert (events, [line.text for line in more]) == ([], ["third"])
+    assert [line.text for line in scene.run(runs.log_end(POOL, held[0], most=2))] == ["second", "third"]
 
 
 def test_nothing_new_is_nothing(scene: Scene) -> None:
     run = scene.submit()
     after = scene.run(views.latest_event(POOL))
-    assert scene.run(views.follow(POOL, run, events_after=after, log_after="0-0", waits_ms=10)) == ([], [])
+    assert scene.run(views.follow(POOL, run, events_after=after, log_after=0, waits_ms=10)) == ([], [])
     assert scene.run(views.next_events(POOL, after=after, waits_ms=10)) == []
     assert scene.run(views.latest_event("nobody")) == "0-0"
 

@@ -129,7 +129,7 @@ def test_the_log_keeps_the_newest_lines(scene: Scene, monkeypatch: pytest.Monkey
     for start in range(0, 2_000, 500):
         scene.run(leases.log(POOL, one, *held, [str(number) for number in range(start, start + 500)]))
     assert scene.server.xlen(keyspace.run_log(POOL, held[0])) == 100, "lines of four digits, and 64 more for each"
-    assert scene.run(runs.log_end(POOL, held[0], most=1))[0][1].text == "1999"
+    assert scene.run(runs.log_end(POOL, held[0], most=1))[0].text == "1999"
 
 
 # finish -------------------------------------------------------------------------------------------------------------

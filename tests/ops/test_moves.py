@@ -130,8 +130,8 @@ def test_they_go_on_there(office: Office, scene: Scene, furnished: Furnished) ->
     (retried,) = [run for run in taken if run.id == furnished.retrying]
     assert (retried.epoch, retried.attempts) == (2, 1)
     scene.run(leases.log(OTHER, consumer, retried.id, 2, ["three"]))
-    lines = [line.text for _, line in scene.run(runs.logs(OTHER, retried.id))]
-    assert lines == ["one", "zwei ü 🙂", "", "three"]
+    lines = [(line.number, line.text) for line in scene.run(runs.logs(OTHER, retried.id))]
+    assert lines == [(1, "one"), (2, "zwei ü 🙂"), (3, ""), (4, "three")], "they are counted on"
 
 
 def test_schedules_go_on_where_they_were(office: Office) -> None:

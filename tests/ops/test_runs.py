@@ -340,11 +340,24 @@ def test_logs_are_read_in_pages_and_from_the_end(scene: Scene) -> None:
     held = scene.running(one)
     scene.run(leases.log(POOL, one, *held, [f"line {number}" for number in range(5)]))
     page = scene.run(runs.logs(POOL, held[0], most=3))
-    rest = scene.run(runs.logs(POOL, held[0], after=page[-1][0]))
-    assert [line.text for _, line in [*page, *rest]] == [f"line {number}" for number in range(5)]
-    assert {line.at_ms for _, line in page} == {scene.clock.now_ms}
-    assert [line.text for _, line in scene.run(runs.log_end(POOL, held[0], most=2))] == ["line 3", "line 4"]
+    rest = scene.run(runs.logs(POOL, held[0], after=page[-1].number))
+    assert [line.text for line in [*page, *rest]] == [f"line {number}" for number in range(5)]
+    assert [line.number for line in [*page, *rest]] == [1, 2, 3, 4, 5]
+    assert {line.at_ms for line in page} == {scene.clock.now_ms}
+    assert [line.text for line in scene.run(runs.log_end(POOL, held[0], most=2))] == ["line 3", "line 4"]
     assert scene.run(runs.logs(POOL, "ghost")) == []
+
+
+def test_lines_are_counted_on_when_the_run_is_tried_again(scene: Scene) -> None:
+    one = scene.join()
+    held = scene.running(one)
+    scene.run(leases.log(POOL, one, *held, ["a", "b"]))
+    scene.finish(one, held, State.FAILED)
+    scene.run(runs.retry(POOL, held[0]))
+    (again,) = scene.claim(one).runs
+    scene.run(leases.log(POOL, one, again.id, again.epoch, ["c"]))
+    found = scene.run(runs.logs(POOL, held[0]))
+    assert [(line.number, line.text) for line in found] == [(1, "a"), (2, "b"), (3, "c")]
 
 
 @pytest.mark.parametrize("text", ["", "0", "01"])

@@ -233,11 +233,11 @@ def test_events_can_be_read_on_and_waited_for(scene: Scene) -> None:
     assert scene.run(views.latest_event(POOL)) == event.id
     held = scene.running(one)
     scene.run(leases.log(POOL, one, *held, ["line"]))
-    follow = views.follow(POOL, held[0], events_after=event.id, log_after="0-0", waits_ms=60_000)
+    follow = views.follow(POOL, held[0], events_after=event.id, log_after=0, waits_ms=60_000)
     moves, lines = scene.run(follow)
     assert [move.event for move in moves] == ["submitted", "claimed", "started"]
-    assert [line.text for _, line in lines] == ["line"]
-    nothing = views.follow(POOL, held[0], events_after=moves[-1].id, log_after=lines[-1][0], waits_ms=1)
+    assert [line.text for line in lines] == ["line"]
+    nothing = views.follow(POOL, held[0], events_after=moves[-1].id, log_after=lines[-1].number, waits_ms=1)
     assert scene.run(nothing) == ([], [])
 
 
