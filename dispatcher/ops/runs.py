@@ -44,9 +44,8 @@ def submit(pool: str, runs: Sequence[NewRun]) -> Call[list[Submitted]]:
     """Puts at most 100 runs into their queues, all or none; the answers come in order. Sending it twice, or again
     with a known idempotency key, gives the first run's id and changes nothing.
 
-    Raises `PoolNotFound`, `QueueNotFound`, `QueueIsFilter`, `PoolBeingDeleted`, `DeploymentChanged` (it is not there any
-    more as it was read), `BadValue` (input too large, priority or start out of range, an id that is not letters and
-    digits).
+    Raises `PoolNotFound`, `QueueNotFound`, `QueueIsFilter`, `PoolBeingDeleted`, `DeploymentChanged` (it is not there as
+    it was read), `BadValue` (input too large, priority or start out of range, an id that is not letters and digits).
     """
     if len(runs) > SUBMIT_BATCH:
         raise BadValue(f"{len(runs)} runs in one submit: give at most {SUBMIT_BATCH} a call.")

@@ -112,6 +112,20 @@ def test_done_twice_or_late_they_change_nothing_more(office: Office, scene: Scen
     assert office.made() == made
 
 
+def test_one_that_fails_keeps_none_of_the_others_waiting(office: Office, scene: Scene) -> None:
+    due(office)
+    (told, _) = scene.run(pools.duties(POOL))
+    before = len(office.made())
+    flow = duties.perform(POOL, ["move:f/other", *told, "requeue:f/other:gone"])
+    call = next(flow)
+    while call.args != ("f/other",):
+        call = flow.send(scene.run(call))
+    call = flow.throw(PoolNotFound(pool="went-meanwhile"))
+    with pytest.raises(PoolNotFound, match="went-meanwhile"):
+        rest(scene.run, flow, call)
+    assert len(office.made()) == before + 1
+
+
 def test_what_is_gone_is_passed_over(office: Office, scene: Scene) -> None:
     due(office)
     (told, _) = scene.run(pools.duties(POOL))
