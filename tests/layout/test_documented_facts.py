@@ -1,5 +1,5 @@
-"""Numbers, settings, exit codes, reasons, metrics and keys of files that the pages tell, against the code that decides
-them."""
+"""Numbers, settings, exit codes, reasons, metrics, keys of files and names of tests that the pages tell, against the
+code that decides them."""
 
 from __future__ import annotations
 
@@ -120,3 +120,14 @@ def test_reasons_are_told() -> None:
         code for row in rows("operations.md", "Why a run does not run") for code in re.findall(r"`([\w-]+)`", row[0])
     ]
     assert sorted(told) == sorted(views._WORDS)
+
+
+def test_tests_that_are_named_are_there() -> None:
+    named = {
+        (file, test)
+        for page in (ROOT / "docs").glob("*.md")
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", page.read_text("utf-8"))
+    }
+    assert named
+    gone = [(file, test) for file, test in named if test and f"def {test}(" not in (ROOT / file).read_text("utf-8")]
+    assert gone == []
