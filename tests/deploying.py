@@ -127,6 +127,14 @@ def until(operation: Flow[Any], calls: int) -> Flow[bool]:
     return False
 
 
+def stopped_before(command: str, run: Driver, flow: Flow[Any]) -> Call[Any]:
+    """The flow's first call of this command, which is not sent; `rest` goes on with it."""
+    call: Call[Any] = next(flow)
+    while call.command != command:
+        call = flow.send(run(call))
+    return call
+
+
 def rest(run: Driver, flow: Flow[R], call: Call[Any]) -> R:
     """Goes on with a flow that stopped before this call; its result."""
     while True:

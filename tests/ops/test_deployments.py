@@ -22,7 +22,7 @@ from dispatcher.errors import (
 from dispatcher.models import Deployment, RunInput, Schedule
 from dispatcher.ops import deployments, pools, runs
 from tests.conftest import Clock
-from tests.deploying import every
+from tests.deploying import every, stopped_before
 from tests.scene import POOL, Scene
 
 NIGHTLY = Deployment(
@@ -141,9 +141,7 @@ def test_who_reads_and_who_writes_at_once_is_told_by_the_script(scene: Scene) ->
     scene.run(deployments.save(NIGHTLY))
     seen = scene.run(deployments.read("nightly"))
     flow = deployments.save(replace(seen, description="mine"), over=seen.version)
-    call = next(flow)
-    while call.command != "deployment_save":
-        call = flow.send(scene.run(call))
+    call = stopped_before("deployment_save", scene.run, flow)
     scene.run(deployments.save(replace(seen, description="theirs")))
     scene.refused(call, DeploymentChanged)
     assert scene.run(deployments.read("nightly")).description == "theirs"

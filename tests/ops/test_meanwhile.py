@@ -14,7 +14,7 @@ from dispatcher.ops import audits, deployments, pools, queues, runs
 from dispatcher.requests import Request
 from dispatcher.states import State
 from dispatcher.submitting import submit
-from tests.deploying import NAME, deployment, interleaved, rest
+from tests.deploying import NAME, deployment, interleaved, rest, stopped_before
 from tests.scene import LEASE_MS, POOL, Scene
 
 GRACE_MS = 2_000
@@ -73,9 +73,7 @@ def test_a_run_that_is_lost_as_it_is_cancelled_is_cancelled(scene: Scene, awake:
 def test_a_pool_that_is_made_again_while_it_is_taken_off_the_lists(scene: Scene) -> None:
     scene.run(deployments.save(deployment()))
     flow = pools.delete(POOL)
-    call = next(flow)
-    while call.command != "SREM":
-        call = flow.send(scene.run(call))
+    call = stopped_before("SREM", scene.run, flow)
     scene.run(pools.create(POOL))
     scene.run(deployments.save(deployment()))
     rest(scene.run, flow, call)
@@ -90,10 +88,7 @@ def test_a_pool_that_is_made_again_while_it_is_taken_off_the_lists(scene: Scene)
 def stopped_at_submit(scene: Scene) -> tuple[Any, Call[Any]]:
     """Somebody submits two runs of the deployment, and has looked at everything, but not sent it."""
     flow = submit([Request(NAME), Request(NAME)])
-    call = next(flow)
-    while call.command != "run_submit":
-        call = flow.send(scene.run(call))
-    return flow, call
+    return flow, stopped_before("run_submit", scene.run, flow)
 
 
 @pytest.mark.parametrize(("queue", "pool"), [("default", "other"), ("low", "other"), ("low", POOL)])

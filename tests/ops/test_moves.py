@@ -16,7 +16,18 @@ from dispatcher.ops import deployments, leases, moves, pools, queues, runs, sche
 from dispatcher.ops.leases import Held
 from dispatcher.states import State
 from dispatcher.upkeep import duties
-from tests.deploying import MINUTE_MS, NAME, Office, deployment, every, interleaved, minutes, rest, until
+from tests.deploying import (
+    MINUTE_MS,
+    NAME,
+    Office,
+    deployment,
+    every,
+    interleaved,
+    minutes,
+    rest,
+    stopped_before,
+    until,
+)
 from tests.dumps import dump, restore
 from tests.scene import POOL, Scene
 
@@ -351,9 +362,7 @@ def test_who_is_slow_brings_nothing_into_two_pools(office: Office, scene: Scene)
     office.run(deployments.save(deployment()))
     run = scene.submit(deployment=NAME)
     flow = moves.move(POOL, NAME, OTHER, "default")
-    call = next(flow)
-    while call.command != "run_adopt":
-        call = flow.send(scene.run(call))
+    call = stopped_before("run_adopt", scene.run, flow)
     office.run(deployments.save(deployment(pool=OTHER)))
     office.run(deployments.save(deployment()))
     assert rest(scene.run, flow, call) >= 0
@@ -384,22 +393,18 @@ def test_who_is_slow_leads_nothing_to_a_queue_of_before(office: Office, scene: S
     office.run(deployments.save(deployment(queue="high")))
     run = scene.submit("high", deployment=NAME)
     flow = deployments.save(deployment(queue="low"))
-    call = next(flow)
-    while call.command != "run_requeue":
-        call = flow.send(scene.run(call))
+    call = stopped_before("run_requeue", scene.run, flow)
     office.run(deployments.save(deployment(queue="high")))
     rest(scene.run, flow, call)
     assert scene.see(run).queue == "high"
 
 
 def test_who_is_slow_leaves_nothing_on_its_way(office: Office, scene: Scene) -> None:
-    """A run lets another one go out when the move is done, and the duty with it, and ends."""
+    """A mover lets one more run go out when others have done with the move and its duty, and then it ends."""
     office.run(deployments.save(deployment()))
     flow = moves.move(POOL, NAME, OTHER, "default")
     late = scene.submit(deployment=NAME)
-    call = next(flow)
-    while call.command != "run_move":
-        call = flow.send(scene.run(call))
+    call = stopped_before("run_move", scene.run, flow)
     scene.run(runs.cancel(POOL, late))
     scene.run(runs.retry(POOL, late))
     scene.run(call)

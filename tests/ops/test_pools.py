@@ -351,20 +351,6 @@ def test_delete_asks_every_holder_to_stop(scene: Scene) -> None:
     assert set(scene.renew(one, *held).cancelling) == set(held)
 
 
-def test_a_pool_that_is_made_again_while_it_is_deleted_is_listed(scene: Scene) -> None:
-    deleting = pools.delete(POOL)
-    call = next(deleting)
-    while call.command != "SREM":
-        call = deleting.send(scene.run(call))
-    scene.run(pools.create(POOL))
-    try:
-        while True:
-            call = deleting.send(scene.run(call))
-    except StopIteration:
-        pass
-    assert scene.run(pools.names()) == [POOL]
-
-
 @pytest.mark.parametrize("limit", [-1, 1_000_000_000, 10**400])
 def test_a_limit_has_at_most_nine_digits(scene: Scene, limit: int) -> None:
     operations: list[Callable[[], Call[Any] | Flow[Any]]] = [
