@@ -25,7 +25,7 @@ class Stop(Enum):
 
     CANCEL = auto()  # someone cancelled the run
     TIMEOUT = auto()  # it ran longer than its timeout
-    GIVE_BACK = auto()  # this consumer ends: another one is to run it
+    GIVE_BACK = auto()  # this consumer ends, or it is paused: another one, or a later claim, is to run it
     EXPIRING = auto()  # the lease cannot be renewed and ends soon
     LOST = auto()  # the lease is another's or has ended: the run is none of our business any more
 

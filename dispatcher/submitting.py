@@ -88,6 +88,8 @@ def submit(requested: Sequence[Request], *, source: Source | None = None) -> Flo
             return [found[place] for place in range(len(requested))]
         except DeploymentChanged as error:
             changed, source = error, None
+    if len(requested) > 1:
+        changed.add_note(_told(requested, found))
     raise changed
 
 

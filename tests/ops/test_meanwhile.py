@@ -117,6 +117,23 @@ def test_a_run_submitted_late_is_refused_when_its_deployment_is_gone(scene: Scen
     assert scene.run(runs.list_pool(POOL, most=1)) == []
 
 
+def end_always_late(scene: Scene, flow: Any, call: Call[Any]) -> None:
+    """Whenever it submits, its deployment has just changed."""
+    while True:
+        is_late = call.command == "run_submit"
+        call = flow.throw(DeploymentChanged(deployment=NAME)) if is_late else flow.send(scene.run(call))
+
+
+def test_who_is_always_late_is_told_how_many_were_submitted(scene: Scene) -> None:
+    scene.run(deployments.save(deployment()))
+    flow = submit([Request(NAME)] * 101)
+    call = flow.send(scene.run(stopped_before("run_submit", scene.run, flow)))
+    with pytest.raises(DeploymentChanged) as refused:
+        end_always_late(scene, flow, call)
+    assert refused.value.__notes__ == ["100 of 101 runs were submitted before that."]
+    assert len(scene.run(runs.list_pool(POOL, most=200))) == 100
+
+
 def test_what_was_submitted_is_not_submitted_again_however_its_deployment_changed(scene: Scene) -> None:
     scene.run(deployments.save(deployment()))
     flow, call = stopped_at_submit(scene)
