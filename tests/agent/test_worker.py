@@ -103,11 +103,11 @@ def test_a_run_of_the_future_starts_on_time_prepared_or_not(scene: Scene) -> Non
 
 
 def test_a_prepared_run_can_be_cancelled_before_it_is_due(scene: Scene) -> None:
-    run = scene.submit("tidy", delay_ms=8000)
-    scene.start("--prefetch-seconds", "10")
+    scene.start("--prefetch-seconds", "60")
+    run = scene.submit("tidy", delay_ms=60_000)
     scene.until(run, State.PENDING)
     scene.client.run(runs.cancel(POOL, run))
-    assert scene.finished(run, timeout_s=3).state is State.CANCELLED
+    assert scene.finished(run).state is State.CANCELLED
     assert not (scene.folder / "tidy-started").exists()
 
 
@@ -119,7 +119,7 @@ def test_a_prepared_run_does_not_begin_while_it_is_paused(scene: Scene, where: s
     scene.client.run(pools.pause(POOL) if where == "pool" else queues.pause(POOL, "default"))
     found = scene.until(run, State.SCHEDULED)
     assert (found.started_at_ms, found.attempts, found.lost, found.releases) == (None, 0, 0, 1)
-    assert "does not begin: its work pool or queue is paused" in worker.log
+    poll_until(lambda: "does not begin: its work pool or queue is paused" in worker.log, 20, "the worker says why")
     scene.client.run(pools.resume(POOL) if where == "pool" else queues.resume(POOL, "default"))
     assert scene.finished(run).state is State.COMPLETED
 

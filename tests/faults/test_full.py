@@ -151,7 +151,7 @@ def test_consumers_go_on_while_it_is_full_and_recover_when_it_is_not(scene: Scen
         "the lease was renewed beyond its old end",
     )
     scene.folder.joinpath("more").touch()
-    poll_until(lambda: f"({long}) is not kept" in worker.log, 10, "the worker says that output is not kept")
+    poll_until(lambda: f"({long}) is not kept" in worker.log, 20, "the worker says that output is not kept")
     scene.file("said-more")
 
     server.free()
