@@ -20,7 +20,7 @@ from agent.clock import now_s
 from agent.infrastructure.base import Ended, Infrastructure, Job
 from agent.infrastructure.configuration import Configuration
 from agent.outcome import Stop, outcome
-from agent.output import Output
+from agent.output import Output, missing
 from agent.pacing import LONGEST_TURN_S, Turns
 from agent.patience import Patience
 from agent.vitals import Vitals
@@ -252,7 +252,7 @@ class Execution:
 
     async def _write_log(self, lines: list[str]) -> bool:
         me = self._around.me
-        gap = [f"[{self._unkept} lines are missing here: Redis refused them]"] if self._unkept else []
+        gap = [missing(self._unkept, "Redis refused them")] if self._unkept else []
         sent = [*gap, *lines]
         try:
             await self._around.patience.run(lambda: leases.log(me.pool, me.id, *self.key, sent), until_accepted=False)

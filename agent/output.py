@@ -109,7 +109,7 @@ class Output:
     def _batch(self) -> list[str]:
         batch = []
         if self._dropped:
-            batch.append(f"[{self._dropped} lines are missing here: Redis was away and there were too many]")
+            batch.append(missing(self._dropped, "Redis was away and there were too many"))
             self._dropped = 0
         while self._lines and len(batch) < _BATCH_LINES:
             line = self._lines.popleft()
@@ -141,3 +141,8 @@ def cut(line: bytes) -> tuple[bytes, bytes]:
     while end > _LINE_BYTES - 4 and line[end] & 0xC0 == 0x80:
         end -= 1
     return line[:end], line[end:]
+
+
+def missing(lines: int, why: str) -> str:
+    """The note that stands where lines of the run could not be kept."""
+    return f"[{lines} {'line is' if lines == 1 else 'lines are'} missing here: {why}]"

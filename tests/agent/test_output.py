@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from agent.output import Output, cut
+from agent.output import Output, cut, missing
 
 
 class Log:
@@ -116,6 +116,11 @@ def test_the_oldest_lines_give_way_while_the_log_is_away() -> None:
     missing = int(notes[0].removeprefix("[").partition(" ")[0])
     assert len(lines) - 1 + missing == 30_000
     assert lines[-1] == "29999"
+
+
+def test_one_line_is_no_lines() -> None:
+    assert missing(1, "why") == "[1 line is missing here: why]"
+    assert missing(2, "why") == "[2 lines are missing here: why]"
 
 
 def test_what_waits_is_bounded_in_bytes_not_in_characters() -> None:
