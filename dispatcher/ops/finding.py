@@ -71,6 +71,9 @@ def near(error: PoolNotFound | QueueNotFound, queue: str = "") -> Flow[str]:
     if wanted and others:
         return f"Work pool {others[0]} has a queue {wanted}: give --pool {others[0]}."
     if isinstance(error, PoolNotFound):
+        for pool in known:
+            if pool.id == of_pool:
+                return f"That is the id of work pool {pool.name}: give its name."
         return _did_you_mean(of_pool, [pool.name for pool in known])
     return _did_you_mean(wanted, {one.name: 1 for pool in known if of_pool in ("", pool.name) for one in pool.queues})
 

@@ -152,6 +152,12 @@ def test_every_command_takes_an_id(project: Project, client: Client) -> None:
     assert [pool.name for pool in client.run(pools.list_all())] == [found.lower()]
 
 
+def test_an_id_where_a_name_is_wanted_is_told(project: Project, client: Client) -> None:
+    found = client.run(pools.create("above")).id
+    for typed in (("work-queue", "ls", "-p"), ("flow-run", "ls", "--pool"), ("audit", "-p")):
+        assert project.refused(*typed, found).endswith("That is the id of work pool above: give its name.\n")
+
+
 def test_a_name_goes_before_an_id(project: Project, client: Client) -> None:
     found = client.run(pools.create("above")).id
     client.run(pools.create(found))
