@@ -30,12 +30,19 @@ class Consumer:
     is_online: bool = True
 
     @property
+    def queues(self) -> list[str]:
+        """The queues that it serves, by name; empty when it serves all, or those of its `prefixes`."""
+        return self.selector[1:].split(",") if self.selector.startswith("=") else []
+
+    @property
+    def prefixes(self) -> list[str]:
+        """The prefixes of the queues that it serves; empty when it serves all, or those in `queues`."""
+        return self.selector[1:].split(",") if self.selector.startswith("^") else []
+
+    @property
     def serves(self) -> str:
         """The queues that the selector matches, in words: `all queues`, `high, low`, `dev-*`."""
-        kind, names = self.selector[:1], self.selector[1:].split(",")
-        if kind == "*":
-            return "all queues"
-        return ", ".join(names if kind == "=" else (f"{name}*" for name in names))
+        return ", ".join([*self.queues, *(f"{prefix}*" for prefix in self.prefixes)]) or "all queues"
 
     def document(self) -> dict[str, Any]:
         return {
@@ -49,6 +56,8 @@ class Consumer:
             "version": self.version,
             "status": "online" if self.is_online else "offline",
             "serves": self.serves,
+            "work_queue_names": self.queues,
+            "work_queue_prefixes": self.prefixes,
             "prefetch_seconds": self.prefetch_ms / 1000,
             "running": self.running,
             "limit": self.limit,
