@@ -276,6 +276,8 @@ class Lifecycle:
             if coming.id in self.runs:
                 self.erase(self.runs[coming.id])
             self.runs[coming.id] = coming
+            if coming.key:
+                self.keys.setdefault((coming.deployment, coming.key), coming.id)
             if nominal is not None:
                 self.members[coming.schedule][coming.id] = nominal
             self.place(coming, coming.due, is_retry=is_retry)

@@ -339,6 +339,7 @@ class ScheduledMachine(PoolMachine):
         coming.lost, coming.releases = int(of.get("lost", 0)), int(of.get("releases", 0))
         coming.crash_at, coming.moves = int(of.get("crash_at", 3)), number
         coming.schedule, coming.overlap = of.get("schedule", ""), of.get("overlap", "")
+        coming.key = of.get("idempotency", "")
         coming.expires = int(of["expires_ms"]) if "expires_ms" in of else None
         nominal = int(of["nominal_ms"]) if "nominal_ms" in of else None
         found = self.send(scripted("run_adopt", queue, row[0], json.dumps(flat), "{}", ""))
