@@ -134,4 +134,5 @@ def show_preview(runs: list[Run], within_ms: int, output: str) -> None:
             legend="(**) late",
         )
     if len(runs) > len(shown):
-        click.echo(f"There are more than these {PREVIEW_MOST}.", err=True)
+        listing = f"dispatcher flow-run ls --state SCHEDULED --pool {shown[0].pool} --limit {10 * PREVIEW_MOST}"
+        click.echo(f"There are more than these {PREVIEW_MOST}: `{listing}` lists more.", err=True)

@@ -205,6 +205,8 @@ def inspect(name: str, output: str) -> None:
 def preview(name: str, within_ms: int, output: str) -> None:
     """Show the waiting runs that are expected to start soon.
 
+    At most 100 are shown, the first ones, and whether there are more is said.
+
     \b
     Example:
       dispatcher work-pool preview above-ground --hours 12

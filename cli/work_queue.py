@@ -208,6 +208,8 @@ def inspect(name: str, pool: str | None, output: str) -> None:
 def preview(name: str, pool: str | None, within_ms: int, output: str) -> None:
     """Show the waiting runs of a queue that are expected to start soon.
 
+    At most 100 are shown, the first ones, and whether there are more is said.
+
     \b
     Example:
       dispatcher work-queue preview high --pool above-ground --hours 12

@@ -275,7 +275,9 @@ def test_preview_says_when_there_is_more(project: Project, client: Client, submi
     expected = [submit("p", delay_ms=1000 * number) for number in range(1, 103)]
     answer = project.done("work-pool", "preview", "p", "-o", "json")
     assert [run["id"] for run in answer.json] == expected[:100]
-    assert answer.stderr == "There are more than these 100.\n"
+    listing = "flow-run ls --state SCHEDULED --pool p --limit 1000"
+    assert answer.stderr == f"There are more than these 100: `dispatcher {listing}` lists more.\n"
+    assert len(project.done(*listing.split(), "-o", "json").json) == 102
     client.run(pools.create("empty"))
     assert "within 2h" in project.done("work-pool", "preview", "empty", "--hours", "2").stdout
 
