@@ -21,6 +21,8 @@ if typing.TYPE_CHECKING:
 
 _PLAIN = (int, str, float, bool, list, dict, object, None, NoneType, typing.Any)
 _JSON_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean", list: "array", dict: "object"}
+# By name: what is called so in `sys.path` may be the user's.
+_SPELT = {("datetime", name) for name in ("date", "datetime", "time", "timedelta")} | {("uuid", "UUID")}
 _FOUND_LIMIT = 60  # characters of a value in a message
 
 
@@ -53,14 +55,18 @@ def resolved(flow: Callable[..., Any], annotations: Mapping[str, object]) -> dic
 
 def is_plain(hint: Any) -> bool:
     """Whether a JSON value that fits is what is wanted already: `int`, `list[str] | None`, `dict[str, Any]`."""
+    return _is_made_of(lambda part: any(part is plain for plain in _PLAIN), hint)
+
+
+def _is_made_of(is_part: Callable[[Any], bool], hint: Any) -> bool:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, UnionType, list):
-        return all(is_plain(arg) for arg in args)
+        return all(_is_made_of(is_part, arg) for arg in args)
     if origin is dict:
-        return not args or (args[0] in (str, typing.Any) and is_plain(args[1]))
+        return not args or (args[0] in (str, typing.Any) and _is_made_of(is_part, args[1]))
     if origin is typing.Literal:
         return all(type(arg) in (int, str, bool, NoneType) for arg in args)
-    return any(hint is plain for plain in _PLAIN)
+    return is_part(hint)
 
 
 def fitted(
@@ -160,8 +166,27 @@ def schemas(hints: Mapping[str, object], path: Sequence[str]) -> tuple[dict[str,
     from pydantic import TypeAdapter
 
     known, shared = TypeAdapter.json_schemas(usable)  # type: ignore[arg-type]
-    found |= {name: schema for (name, _), schema in known.items()}
-    return found, shared.get("$defs", {})
+    for (name, _), schema in known.items():
+        found[name] = schema if _is_made_of(_is_read_as_it_says, hints[name]) else _any_spelling(schema)
+    return found, _any_spelling(shared.get("$defs", {}))
+
+
+def _is_read_as_it_says(hint: Any) -> bool:
+    """Whether pydantic takes the texts that its schema's `format` stands for, and no others."""
+    return is_plain(hint) or (getattr(hint, "__module__", ""), getattr(hint, "__qualname__", "")) in _SPELT
+
+
+def _any_spelling(schema: Any) -> Any:
+    """Without `format`: a type with code of the user may read `today` as a date."""
+    if isinstance(schema, list):
+        return [_any_spelling(part) for part in schema]
+    if isinstance(schema, dict):
+        return {
+            word: rule if word in ("default", "const", "enum", "examples") else _any_spelling(rule)
+            for word, rule in schema.items()
+            if not (word == "format" and isinstance(rule, str))  # else it is the name of a property
+        }
+    return schema
 
 
 def _is_simple(hint: Any) -> bool:

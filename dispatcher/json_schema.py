@@ -13,23 +13,31 @@ and values may be hostile:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, lru_cache, partial
+from typing import TYPE_CHECKING, Any, Literal
 
 from dispatcher.fault_words import at, unknown, worded
 
 if TYPE_CHECKING:
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
+    from pydantic import TypeAdapter
 
     Keyword = Callable[[Validator, Any, Any, Any], Iterator[ValidationError] | None]
 
 MOST_FAULTS = 50
 MOST_STEPS = 100_000  # about a second, measured with jsonschema 4.26 on Python 3.11
 LONGEST_PATTERN, LONGEST_MATCHED = 1_000, 10_000
-_FORMATS = ("date", "email", "ipv4", "ipv6", "uuid")  # those that the library checks by itself
+# How a text must be spelt for a `format`: in a template as the standard says, for a flow as it will read it itself.
+Formats = Literal["template", "flow"]
+FORMATS: Mapping[Formats, frozenset[str]] = {
+    "template": frozenset({"date", "email", "ipv4", "ipv6", "uuid"}),  # those that the library checks by itself
+    "flow": frozenset({"date", "date-time", "duration", "time", "uuid"}),
+}
 _JSON_WORDS = {"None": "null", "True": "true", "False": "false"}
 _steps_left: ContextVar[list[int]] = ContextVar("_steps_left")
 
@@ -57,13 +65,12 @@ def bounded(found: Iterator[str]) -> list[str]:
     return told
 
 
-def faults(schema: Any, value: Any, *, root: Mapping[str, Any], path: str, checks_formats: bool) -> Iterator[str]:
+def faults(schema: Any, value: Any, *, root: Mapping[str, Any], path: str, formats: Formats) -> Iterator[str]:
     """What is wrong, in words; `schema` is a part of `root`, in which references are looked up. Only in `bounded`."""
-    from jsonschema import FormatChecker
     from referencing import Registry
 
     checker: Any = _checker()(root, registry=Registry())  # Any: the stubs do not know `evolve`
-    checker = checker.evolve(schema=schema, format_checker=FormatChecker(_FORMATS) if checks_formats else None)
+    checker = checker.evolve(schema=schema, format_checker=_formats(formats))
     for error in checker.iter_errors(value):
         yield from told(error, path)
 
@@ -128,6 +135,30 @@ def is_found(pattern: object, text: str) -> bool:
     """Whether the pattern is found in the text; True as well when that cannot be told."""
     test = pattern_of(pattern)
     return isinstance(test, str) or len(text) > LONGEST_MATCHED or test(text)
+
+
+@cache
+def _formats(of: Formats) -> FormatChecker:
+    from jsonschema import FormatChecker
+
+    if of == "template":
+        return FormatChecker(FORMATS[of])
+    from datetime import date, datetime, time, timedelta
+    from uuid import UUID
+
+    from pydantic import TypeAdapter, ValidationError
+
+    kinds = {"date": date, "date-time": datetime, "duration": timedelta, "time": time, "uuid": UUID}
+    checker = FormatChecker(())
+    for name in FORMATS[of]:
+        checker.checks(name, raises=ValidationError)(partial(_is_read, TypeAdapter(kinds[name])))
+    return checker
+
+
+def _is_read(adapter: TypeAdapter[Any], value: object) -> bool:
+    if isinstance(value, str):
+        adapter.validate_json(json.dumps(value))  # as the flow's process does; raises
+    return True
 
 
 @cache

@@ -2,8 +2,9 @@
 
 The schema is a JSON schema with `properties`, `required`, `additionalProperties` and `$defs`, as a signature can say.
 A deployment without one (a command, or deployed with --no-check) takes anything. All faults are found before anything
-is raised, so that nobody has to fix them one by one. What a `format` means is left to the flow, which may take more
-spellings of a date than the schema's word for it. How a value is judged is in `schemas.py`.
+is raised, so that nobody has to fix them one by one. A date, a time, a length or a UUID may be spelt in every way that
+the flow's process reads; where code of the user reads it, the schema says nothing of it. How a value is judged is in
+`schemas.py`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from typing import Any
 
 from dispatcher import json_schema
 from dispatcher.fault_words import at, unknown, worded
+from dispatcher.json_schema import Formats
 
 MOST_DEPTH = 40  # deeper, and the library meets Python's recursion limit
 _TEXTS = frozenset({"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"})
@@ -32,20 +33,20 @@ _PLAIN_TYPES: dict[str, tuple[type, ...]] = {
 
 
 def faults(
-    schema: Mapping[str, Any], values: Mapping[str, Any], *, is_complete: bool = True, checks_formats: bool = False
+    schema: Mapping[str, Any], values: Mapping[str, Any], *, is_complete: bool = True, formats: Formats = "flow"
 ) -> list[str]:
     """What is wrong with the named values, in words; empty when nothing is.
 
     `is_complete` False: more will come, so nothing is missing yet, and only the single values are judged.
     """
-    return json_schema.bounded(_object_faults(schema, values, is_complete, checks_formats))
+    return json_schema.bounded(_object_faults(schema, values, is_complete, formats))
 
 
 def value_faults(
-    schema: Any, value: Any, *, root: Mapping[str, Any], path: str, checks_formats: bool = False
+    schema: Any, value: Any, *, root: Mapping[str, Any], path: str, formats: Formats = "flow"
 ) -> list[str]:
     """What is wrong with one value; `schema` is a part of `root`, in which references are looked up."""
-    return json_schema.bounded(_value_faults(schema, value, root, path, checks_formats))
+    return json_schema.bounded(_value_faults(schema, value, root, path, formats))
 
 
 def json_faults(value: Any, path: str = "") -> list[str]:
@@ -54,7 +55,7 @@ def json_faults(value: Any, path: str = "") -> list[str]:
 
 
 def typed(
-    schema: Any, text: str, *, root: Mapping[str, Any], path: str, checks_formats: bool = False
+    schema: Any, text: str, *, root: Mapping[str, Any], path: str, formats: Formats = "flow"
 ) -> tuple[Any, list[str]]:
     """The value that a text of the command line means by the schema's type, and what is wrong with it.
 
@@ -63,7 +64,7 @@ def typed(
 
     def wrong(value: Any) -> list[str]:
         found = json_faults(value, path)
-        return found or value_faults(schema, value, root=root, path=path, checks_formats=checks_formats)
+        return found or value_faults(schema, value, root=root, path=path, formats=formats)
 
     wrong_text = wrong(text)
     if _types(schema, root) == {"string"}:
@@ -89,7 +90,7 @@ def resolved(schema: Any, root: Mapping[str, Any]) -> Any:
 
 
 def _object_faults(
-    schema: Mapping[str, Any], values: Mapping[str, Any], is_complete: bool, checks_formats: bool
+    schema: Mapping[str, Any], values: Mapping[str, Any], is_complete: bool, formats: Formats
 ) -> Iterator[str]:
     if broken := json_faults(values):
         yield from broken
@@ -108,36 +109,38 @@ def _object_faults(
     if is_complete:
         yield from (f"{name!r} is missing" for name in schema.get("required") or () if name not in values)
     for name, rule in rules:
-        yield from _value_faults(rule, values[name], schema, at("", name), checks_formats)
+        yield from _value_faults(rule, values[name], schema, at("", name), formats)
     if is_complete:
         whole = {word: rule for word, rule in schema.items() if word not in _BY_HAND}
-        yield from _value_faults(whole, values, schema, "", checks_formats)
+        yield from _value_faults(whole, values, schema, "", formats)
 
 
-def _value_faults(schema: Any, value: Any, root: Mapping[str, Any], path: str, checks_formats: bool) -> Iterator[str]:
-    if not fits_plainly(schema, value, checks_formats=checks_formats):
-        yield from json_schema.faults(schema, value, root=root, path=path, checks_formats=checks_formats)
+def _value_faults(schema: Any, value: Any, root: Mapping[str, Any], path: str, formats: Formats) -> Iterator[str]:
+    if not fits_plainly(schema, value, formats=formats):
+        yield from json_schema.faults(schema, value, root=root, path=path, formats=formats)
 
 
-def fits_plainly(schema: Any, value: Any, *, checks_formats: bool = False) -> bool:
+def fits_plainly(schema: Any, value: Any, *, formats: Formats = "flow") -> bool:
     """True: it certainly fits, by the few rules that most schemas have. False says nothing: the library decides."""
     if not isinstance(schema, Mapping):
         return schema is True
     for word, rule in schema.items():
-        if word in ANNOTATIONS or (word == "format" and not checks_formats):
+        if word in ANNOTATIONS:
             continue
-        if word == "type":
+        if word == "format":
+            fits = not isinstance(value, str) or rule not in json_schema.FORMATS[formats]
+        elif word == "type":
             fits = any(_is_plainly(value, name) for name in (rule if isinstance(rule, list) else [rule]))
         elif word in ("enum", "const"):
             fits = isinstance(value, str) and value in (rule if isinstance(rule, list) else [rule])
         elif word == "anyOf" and isinstance(rule, list):
-            fits = any(fits_plainly(one, value, checks_formats=checks_formats) for one in rule)
+            fits = any(fits_plainly(one, value, formats=formats) for one in rule)
         elif word == "items" and "prefixItems" not in schema:
             parts = value if isinstance(value, list | tuple) else ()
-            fits = all(fits_plainly(rule, part, checks_formats=checks_formats) for part in parts)
+            fits = all(fits_plainly(rule, part, formats=formats) for part in parts)
         elif word == "additionalProperties" and not {"properties", "patternProperties"} & schema.keys():
             members = value.values() if isinstance(value, dict) else ()
-            fits = all(fits_plainly(rule, member, checks_formats=checks_formats) for member in members)
+            fits = all(fits_plainly(rule, member, formats=formats) for member in members)
         elif word in ("minimum", "exclusiveMinimum") and type(rule) in (int, float):
             is_number = _is_plainly(value, "number")
             fits = not is_number or value > rule or (value == rule and word == "minimum")

@@ -76,7 +76,7 @@ def check_variables(
         template.get("variables") or {},
         merged(_defaults(template), values),
         is_complete=is_complete,
-        checks_formats=True,
+        formats="template",
     )
     if found:
         raise VariablesInvalid(target=target, detail=f"{'; '.join(found)}. {_told_names(template)}")
@@ -92,7 +92,7 @@ def typed(template: Mapping[str, Any], name: str, text: str) -> Any:
     rule = known[name] if name in known else schema.get("additionalProperties", False)
     if rule is False and name not in known:
         raise VariablesInvalid(target="the template", detail=f"{unknown(name, known)}. {_told_names(template)}")
-    value, found = schemas.typed(rule, text, root=schema, path=at("", name), checks_formats=True)
+    value, found = schemas.typed(rule, text, root=schema, path=at("", name), formats="template")
     if found:
         kind = rule.get("type") if isinstance(rule, dict) else None
         advice = {"string": "", "boolean": " Write true or false."}.get(str(kind), " Values are written as JSON.")
@@ -185,7 +185,7 @@ def _variable_faults(variables: Mapping[str, Any]) -> Iterator[str]:
     for name, rule in known.items():
         if ("properties", name) in sound and isinstance(rule, dict) and "default" in rule:
             path = at(PARTS[1], "properties", name, "default")
-            yield from schemas.value_faults(rule, rule["default"], root=root, path=path, checks_formats=True)
+            yield from schemas.value_faults(rule, rule["default"], root=root, path=path, formats="template")
 
 
 def _placeholder_faults(part: Any, path: str, known: Mapping[str, Any] | None) -> Iterator[str]:

@@ -215,6 +215,29 @@ def test_a_users_own_modules_do_not_get_in_the_way(tmp_path: Path, imported: boo
         assert schema_of(tmp_path, code)["properties"]["day"] == day, "their decimal is not what pydantic gets"
 
 
+def test_how_a_text_is_spelt_is_told_only_where_no_code_of_the_user_reads_it(tmp_path: Path) -> None:
+    code = """
+        from datetime import date
+        from typing import Annotated
+        from uuid import UUID
+        from pydantic import BaseModel, BeforeValidator
+        Day = Annotated[date, BeforeValidator(lambda text: date(2026, 1, 1) if text == "today" else text)]
+        class Order(BaseModel):
+            day: Day
+            format: str
+        def main(plain: date | None, many: list[UUID], day: Day, order: Order): ...
+    """
+    schema = schema_of(tmp_path, code)
+    found = schema["properties"]
+    assert found["plain"]["anyOf"][0] == {"type": "string", "format": "date"}
+    assert found["many"]["items"] == {"type": "string", "format": "uuid"}
+    assert found["day"] == {"title": "day", "type": "string"}
+    order = schema["$defs"]["Order"]
+    assert order["properties"]["day"] == {"title": "Day", "type": "string"}
+    assert order["required"] == ["day", "format"]
+    assert "format" in order["properties"]
+
+
 def test_an_async_function_and_a_class_are_flows_too(tmp_path: Path) -> None:
     code = """
         import functools

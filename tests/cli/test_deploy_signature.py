@@ -49,6 +49,14 @@ def test_what_the_flow_says_is_the_default(project: Project) -> None:
     assert list(schema["$defs"]) == ["Source"]
 
 
+def test_what_the_flow_could_not_read_as_a_date_is_refused(project: Project) -> None:
+    assert "day: 'soon' is not a 'date'" in project.refused("deploy", "flows.py:load", "--param", "day=soon")
+    project.done("deploy", "flows.py:load", "-n", "mine")
+    said = project.refused("deployment", "run", "mine", "-p", "day=2026-02-30")
+    assert "day: '2026-02-30' is not a 'date'" in said
+    project.done("deployment", "run", "mine", "-p", "day=2026-02-28")
+
+
 def test_a_flow_that_says_nothing_has_the_usual_defaults(project: Project) -> None:
     found = project.json("deploy", "flows.py:plain")
     assert said(found) == {"retries": 0, "retry_delay_seconds": 0, "timeout_seconds": None}

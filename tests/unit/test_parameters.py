@@ -1,8 +1,14 @@
 """Parameters against a flow's signature: every fault at once, with what would be right."""
 
+import json
+from datetime import date, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from dispatcher import parameters
 from dispatcher.errors import ParametersInvalid
@@ -86,8 +92,36 @@ def test_the_types_of_what_a_deployment_has_are_checked_too() -> None:
         parameters.check(TYPED, {"count": "3"}, flow="load", is_complete=False)
 
 
-def test_how_a_date_is_spelt_is_left_to_the_flow() -> None:
-    parameters.check(TYPED, {"day": "today"}, flow="load")
+@pytest.mark.parametrize("text", ["2026-11-22", "2026-11-22T00:00:00", "1795305600"])
+def test_a_date_may_be_spelt_as_pydantic_reads_it(text: str) -> None:
+    parameters.check(TYPED, {"day": text}, flow="load")
+
+
+@pytest.mark.parametrize("text", ["today", "2026-02-30", ""])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    with pytest.raises(ParametersInvalid, match=f"day: '{text}' is not a 'date'"):
+        parameters.check(TYPED, {"day": text}, flow="load")
+
+
+SPELT = st.one_of(
+    st.text(max_size=12),
+    st.text("0123456789-:T.+Z PDWMHS", max_size=24),
+    *(kind.map(str) for kind in (st.dates(), st.datetimes(), st.times(), st.timedeltas(), st.uuids())),
+    st.datetimes().map(datetime.isoformat),
+)
+
+
+@pytest.mark.parametrize("kind", [date, datetime, time, timedelta, UUID])
+@given(text=SPELT)
+def test_a_text_is_taken_just_when_the_flow_will_take_it(kind: type, text: str) -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    schema = {"properties": {"x": adapter.json_schema()}}
+    try:
+        adapter.validate_json(json.dumps(text))
+    except ValidationError:
+        assert parameters.faults(schema, {"x": text})
+    else:
+        assert parameters.faults(schema, {"x": text}) == []
 
 
 @pytest.mark.parametrize(

@@ -195,11 +195,18 @@ def test_a_pattern_that_cannot_be_used_is_no_rule_for_a_value() -> None:
     assert schemas.faults({"properties": {"x": {"pattern": "^(?!0)"}}}, {"x": "0"}) == []
 
 
-def test_formats_are_checked_where_asked() -> None:
+def test_a_template_spells_formats_as_the_standard_says() -> None:
     schema = {"properties": {"x": {"type": "string", "format": "date"}}}
-    assert schemas.faults(schema, {"x": "soon"}) == []
-    assert schemas.faults(schema, {"x": "soon"}, checks_formats=True) == ["x: 'soon' is not a 'date'"]
-    assert schemas.faults(schema, {"x": "2026-02-28"}, checks_formats=True) == []
+    assert schemas.faults(schema, {"x": "2026-02-28T00:00"}) == []
+    assert schemas.faults(schema, {"x": "2026-02-28T00:00"}, formats="template") == [
+        "x: '2026-02-28T00:00' is not a 'date'"
+    ]
+    assert schemas.faults(schema, {"x": "2026-02-28"}, formats="template") == []
+
+
+def test_an_unknown_format_is_no_rule() -> None:
+    schema = {"properties": {"x": {"type": "string", "format": "color"}}}
+    assert schemas.faults(schema, {"x": "soon"}) == schemas.faults(schema, {"x": "soon"}, formats="template") == []
 
 
 @pytest.mark.parametrize(
