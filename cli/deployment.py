@@ -23,7 +23,7 @@ SHOWN = 2  # schedules in a line of a list
 def deployment() -> None:
     """Look at deployments and their schedules, run, pause and delete them.
 
-    NAME is flow/name; the plain name will do where only one flow has it.
+    NAME is flow/name; the plain name will do where only one flow has it, and so will the id.
 
     \b
     Example:

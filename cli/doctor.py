@@ -95,4 +95,4 @@ def _settings() -> list[Check]:
         for key, near in misspelt(os.environ)
     ]
     count = sum(source != "default" for source in resolved.sources.values())
-    return found or [Check("settings", OK, f"profile {resolved.profile}; {count} are not at their default")]
+    return found or [Check("settings", OK, f"profile {resolved.profile}; not at their default: {count}")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,12 +65,8 @@ class Asked:
         """The filter, None without a legacy option. Raises `DeploymentNotFound`, `AmbiguousName`."""
         if not self.is_given:
             return None
-        return QueueFilter(self.tags, _full_names(client, self.deployments), self.types)
-
-
-def _full_names(client: Client, texts: Iterable[str]) -> tuple[str, ...]:
-    by_id = {one.id: one.name for one in client.run(deployments.list_all())} if texts else {}
-    return tuple(by_id.get(text) or client.run(deployments.read(text)).name for text in texts)
+        names = (client.run(deployments.read(text)).name for text in self.deployments)
+        return QueueFilter(self.tags, tuple(names), self.types)
 
 
 def details(queue: Queue) -> list[tuple[str, object]]:

@@ -136,7 +136,7 @@ class QueueExists(BadRequest):
 
 
 class QueueHasRuns(BadRequest):
-    """Work queue {queue!r} of work pool {pool!r} has {found} waiting runs. Say what is to become of them: \
+    """Work queue {queue!r} of work pool {pool!r} has waiting runs: {found}. Say what is to become of them: \
 --move-to QUEUE or --cancel-runs."""
 
 

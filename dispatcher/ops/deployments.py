@@ -260,7 +260,7 @@ def pool_of(name: str) -> Call[str | None]:
 
 
 def read(name: str) -> Flow[Deployment]:
-    """The deployment `flow/name`, or the plain `name` where only one flow has it.
+    """The deployment `flow/name`, the plain `name` where only one flow has it, or its id.
 
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
@@ -272,7 +272,7 @@ def read(name: str) -> Flow[Deployment]:
 
 
 def full_name(name: str) -> Flow[str]:
-    """`flow/name` for a plain name; what already has the form is not looked up, its deployment may be gone.
+    """`flow/name` for a plain name or an id; what already has the form is not looked up, its deployment may be gone.
 
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
@@ -280,6 +280,7 @@ def full_name(name: str) -> Flow[str]:
         return name
     directory = yield from Call("HKEYS", (keyspace.deployments(),), (), lambda reply: sorted(reply))
     found = [entry for entry in directory if entry.partition("/")[2] == name]
+    found = found or [one.name for one in (yield from list_all()) if one.id == name]
     if len(found) > 1:
         raise AmbiguousName(noun="Deployment", name=name, found=", ".join(found))
     if not found:

@@ -24,8 +24,8 @@ TICKS = 50  # at most, so that a reader is not kept by a pool which never comes 
 
 
 def deployment(name: str) -> Flow[Deployment]:
-    """`flow/name`, or the plain name where only one flow has it. Raises `DeploymentNotFound`,
-    with the nearest name if there is one; `AmbiguousName`."""
+    """`flow/name`, the plain name where only one flow has it, or the id. Raises `DeploymentNotFound`, with the nearest
+    name if there is one; `AmbiguousName`."""
     try:
         return (yield from deployments.read(name))
     except DeploymentNotFound:

@@ -63,15 +63,15 @@ def _queues(pool: Pool) -> list[Check]:
         if queue.is_served or pool.is_paused or queue.is_paused or not queue.counts.scheduled:
             continue
         late = queue.counts.late
-        text = f"{queue.counts.scheduled} runs wait in queue {queue.name} ({late} late), and no live consumer serves it"
+        text = f"runs waiting in queue {queue.name}: {queue.counts.scheduled} ({late} late), no live consumer serves it"
         found.append(Check("queues", FINDING if late else WARNING, text, command, pool.name))
     if pool.slots_used and not pool.is_served:
-        text = f"{pool.slots_used} runs are held, and no consumer of the pool lives: they wait again once one looks"
+        text = f"runs are held: {pool.slots_used}, and no consumer of the pool lives: they wait again once one looks"
         found.append(Check("queues", WARNING, text, command, pool.name))
     if found:
         return found
     counts = pool.counts
-    text = f"{len(pool.queues)} queues; {counts.scheduled} runs wait ({counts.late} late), {pool.slots_used} are held"
+    text = f"queues: {len(pool.queues)}; runs waiting: {counts.scheduled} ({counts.late} late), held: {pool.slots_used}"
     return [Check("queues", OK, text, "", pool.name)]
 
 

@@ -116,7 +116,7 @@ def test_delete_says_what_becomes_of_waiting_runs(project: Project, client: Clie
     for name in ("a", "b"):
         client.run(queues.create("p", name))
         submit("p", name)
-    assert "1 waiting runs" in project.refused("work-queue", "delete", "a", *IN_P, "--yes")
+    assert "waiting runs: 1" in project.refused("work-queue", "delete", "a", *IN_P, "--yes")
     moved = project.json("work-queue", "delete", "a", *IN_P, "--yes", "--move-to", "default")
     assert (moved["moved_runs"], moved["cancelled_runs"]) == (1, 0)
     assert project.json("work-queue", "inspect", "default", *IN_P)["counts"]["scheduled"] == 1

@@ -64,7 +64,7 @@ def test_runs_that_nobody_takes(scene: Scene) -> None:
     scene.submit("high")
     found = named(scene.run(pool_checks.every()), "queues")
     assert (found.status, found.advice) == (WARNING, f"dispatcher agent start --pool {POOL}")
-    assert "1 runs wait in queue high (0 late), and no live consumer serves it" in found.detail
+    assert "runs waiting in queue high: 1 (0 late), no live consumer serves it" in found.detail
     scene.clock.advance(60_000)
     assert named(scene.run(pool_checks.every()), "queues").status == FINDING
     one = scene.join()
@@ -72,7 +72,7 @@ def test_runs_that_nobody_takes(scene: Scene) -> None:
     scene.take(one)
     scene.clock.advance(40_000)
     found = named(scene.run(pool_checks.every()), "queues")
-    assert (found.status, "1 runs are held, and no consumer of the pool lives" in found.detail) == (WARNING, True)
+    assert (found.status, "runs are held: 1, and no consumer of the pool lives" in found.detail) == (WARNING, True)
 
 
 def test_what_is_paused_is_meant_so(scene: Scene) -> None:

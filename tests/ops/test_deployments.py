@@ -81,6 +81,16 @@ def test_a_plain_name_that_two_flows_have(scene: Scene) -> None:
     scene.refused(deployments.full_name("weekly"), DeploymentNotFound)
 
 
+def test_an_id_names_a_deployment_in_every_operation(scene: Scene) -> None:
+    scene.run(deployments.save(NIGHTLY))
+    scene.run(deployments.save(replace(NIGHTLY, name="clean/nightly", id="02")))
+    assert scene.run(deployments.read("02")).name == "clean/nightly"
+    scene.run(deployments.set_paused("02", True))
+    scene.run(deployments.delete("02"))
+    assert [one.name for one in scene.run(deployments.list_all())] == [NIGHTLY.name]
+    scene.refused(deployments.read("02"), DeploymentNotFound)
+
+
 def test_moved_to_another_pool_it_is_in_one_place(scene: Scene) -> None:
     scene.run(pools.create("other"))
     scene.run(deployments.save(NIGHTLY))

@@ -289,7 +289,7 @@ def test_a_queue_with_waiting_runs_is_kept_unless_told_what_becomes_of_them(scen
     scene.queue("q")
     scene.submit("q")
     scene.submit("q", delay_ms=1_000)
-    scene.refused(queues.delete(POOL, "q"), QueueHasRuns, "2 waiting runs")
+    scene.refused(queues.delete(POOL, "q"), QueueHasRuns, "waiting runs: 2")
     scene.refused(queues.delete(POOL, "q", move_to="q"), BadValue, "to itself")
     scene.refused(queues.delete(POOL, "q", move_to="ghost"), QueueNotFound, "'ghost'")
     scene.refused(queues.delete(POOL, "q", move_to="a/b"), BadName)
