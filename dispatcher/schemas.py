@@ -128,7 +128,7 @@ def fits_plainly(schema: Any, value: Any, *, formats: Formats = "flow") -> bool:
         if word in ANNOTATIONS:
             continue
         if word == "format":
-            fits = not isinstance(value, str) or rule not in json_schema.FORMATS[formats]
+            fits = not isinstance(value, str) or not isinstance(rule, str) or rule not in json_schema.FORMATS[formats]
         elif word == "type":
             fits = any(_is_plainly(value, name) for name in (rule if isinstance(rule, list) else [rule]))
         elif word in ("enum", "const"):

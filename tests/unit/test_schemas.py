@@ -205,8 +205,10 @@ def test_a_template_spells_formats_as_the_standard_says() -> None:
 
 
 def test_an_unknown_format_is_no_rule() -> None:
-    schema = {"properties": {"x": {"type": "string", "format": "color"}}}
-    assert schemas.faults(schema, {"x": "soon"}) == schemas.faults(schema, {"x": "soon"}, formats="template") == []
+    rules: list[object] = ["color", ["date"], {}]
+    for rule in rules:
+        schema = {"properties": {"x": {"type": "string", "format": rule}}}
+        assert schemas.faults(schema, {"x": "soon"}) == schemas.faults(schema, {"x": "soon"}, formats="template") == []
 
 
 @pytest.mark.parametrize(
