@@ -6,7 +6,8 @@ stream: they put claims and changes of limits, pauses and priorities into one or
 
 What is judged, exactly:
 
-- *once*: every submitted run has one `begin` and one `end` in the journal, of epoch 1, and no other run has any.
+- *once*: every submitted run has one `begin` and one `end` in the journal, and no other run has any; of epoch 1, or one
+  more for each time that it was given back, which only a pause between its claim and its start explains.
 - *limits*: whenever a run begins, the runs that are executed at that instant (by the journal: begun, not ended) are at
   most as many as the limit that was in force (by the events) when the last claimed of them was claimed; for the pool
   and for the run's queue. All others of them held their slots then already, so a correct admission cannot exceed it; a
@@ -21,6 +22,7 @@ A verdict is a list of sentences; empty is what a correct pool gives.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -83,7 +85,9 @@ class Replay:
     """The pool by its events alone; `faults` are breaches of admission and priority."""
 
     lanes: dict[str, Lane] = field(default_factory=lambda: {POOL: Lane()})
-    claims: dict[str, Claim] = field(default_factory=dict)
+    claimed: int = 0
+    claims: dict[str, Claim] = field(default_factory=dict)  # the last one of each run
+    released: Counter[str] = field(default_factory=Counter)
     finished_at_ms: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
@@ -104,6 +108,11 @@ class Replay:
                 lane.holders.discard(of["run"])
                 self.lanes[POOL].holders.discard(of["run"])
                 self.finished_at_ms[of["run"]] = event.at_ms
+            elif event.event == "released" and (lane.is_paused or self.lanes[POOL].is_paused):
+                lane.holders.discard(of["run"])
+                self.lanes[POOL].holders.discard(of["run"])
+                lane.waiting.add(of["run"])
+                self.released[of["run"]] += 1
             elif event.event in ("lost", "released", "retrying"):
                 self.faults.append(f"{event.id}: nothing should be {event.event}: {of}")
 
@@ -123,7 +132,8 @@ class Replay:
         for found in (pool, lane):
             found.holders.add(run)
             found.most = max(found.most, len(found.holders))
-        self.claims[run] = Claim(len(self.claims), event.at_ms, pool.limit, lane.limit, event.fields["consumer"])
+        self.claims[run] = Claim(self.claimed, event.at_ms, pool.limit, lane.limit, event.fields["consumer"])
+        self.claimed += 1
 
 
 def _limit(text: str) -> int | None:
@@ -139,13 +149,14 @@ def _set(lane: Lane, name: str, value: str) -> None:
         lane.priority = int(value)
 
 
-def executed_once(submitted: Iterable[str], journal: Sequence[Entry]) -> list[str]:
+def executed_once(submitted: Iterable[str], journal: Sequence[Entry], replay: Replay) -> list[str]:
     faults = []
     found: dict[str, list[str]] = {run: [] for run in submitted}
     for entry in journal:
         found.setdefault(entry.run, []).append(f"{entry.word} {entry.epoch}")
     for run, words in found.items():
-        if words != ["begin 1", "end 1"]:
+        epoch = 1 + replay.released[run]
+        if words != [f"begin {epoch}", f"end {epoch}"]:
             faults.append(f"run {run} was executed as {words}")
     return faults
 

@@ -156,7 +156,7 @@ def test_limits_once_and_priority_hold(redis_url: str, tmp_path: Path) -> None:
         too_many, most = within_limits(journal, replay)
         by_worker = Counter(claim.consumer for claim in replay.claims.values())
         print(f"most at once {most}; runs by worker {sorted(by_worker.values())}")
-        assert executed_once(crowd.submitted, journal) == []
+        assert executed_once(crowd.submitted, journal, replay) == []
         assert too_many == []
         assert replay.faults == []
         assert accounts_agree(journal, replay) == []
@@ -215,6 +215,7 @@ def replayed(*lines: str) -> Replay:
         (["submitted run=a", "claimed run=b queue=rest"], "of better priority"),
         (["pool-set name=limit value=1", "claimed run=a queue=rest", "claimed run=b queue=rest"], "at 1 of 1"),
         (["claimed run=a", "lost run=a"], "nothing should be lost"),
+        (["claimed run=a", "released run=a"], "nothing should be released"),
     ],
 )
 def test_replay_finds(lines: list[str], fault: str) -> None:
@@ -230,6 +231,7 @@ def test_replay_finds(lines: list[str], fault: str) -> None:
         ["submitted run=a", "queue-set queue=best name=paused value=1", "claimed run=b queue=rest"],
         ["submitted run=a", "submitted run=b", "claimed run=a", "claimed run=c queue=rest"],
         ["claimed run=a queue=rest", "claimed run=b queue=rest", "pool-set name=limit value=1"],
+        ["claimed run=a", "queue-set queue=best name=paused value=1", "released run=a", "claimed run=b queue=rest"],
     ],
 )
 def test_replay_lets_pass(lines: list[str]) -> None:
@@ -252,11 +254,22 @@ def test_a_lowered_limit_may_be_exceeded_only_by_earlier_claims() -> None:
     assert len(within_limits(journal, replayed(*moved))[0]) == 1
 
 
+def test_a_run_that_a_pause_gave_back_is_executed_once_all_the_same() -> None:
+    paused = "queue-set queue=best name=paused value={}".format
+    replay = replayed(
+        "claimed run=a", paused(1), "released run=a", paused(0), "claimed run=a", "claimed run=b queue=rest"
+    )
+    assert (replay.faults, [replay.claims[run].place for run in "ab"]) == ([], [1, 2])
+    journal = [Entry(word, "a", 2, "best", place, 9.5) for place, word in enumerate(("begin", "end"))]
+    assert executed_once(["a"], journal, replay) == []
+    assert len(executed_once(["a"], journal, Replay())) == 1
+
+
 @pytest.mark.parametrize(
     "lines", [["begin a rest"], ["begin a rest", "end a rest", "begin a rest", "end a rest"], []], ids=str
 )
 def test_a_run_that_was_not_executed_once_is_found(lines: list[str]) -> None:
-    assert len(executed_once(["a"], wrote(*lines))) == 1
+    assert len(executed_once(["a"], wrote(*lines), Replay())) == 1
 
 
 def test_accounts_that_differ_are_found() -> None:

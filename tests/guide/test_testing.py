@@ -7,8 +7,10 @@ import os
 import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import AfterValidator
 
 from dispatcher import Client, Schedule, State, current_run, errors, flow
 from dispatcher.call import Call
@@ -73,10 +75,24 @@ def test_parameters_become_what_the_flow_asks_for(worker: Worker) -> None:
     assert [run.result for run in worker.drain()] == ["Saturday"]
     with pytest.raises(errors.ParametersInvalid):
         worker.submit(weekday, {"day": 5, "night": 6})
-    worker.submit(weekday, {"day": "someday"})
+    with pytest.raises(errors.ParametersInvalid, match="'someday' is not a 'date'"):
+        worker.submit(weekday, {"day": "someday"})
+
+
+def even(count: int) -> int:
+    if count % 2:
+        raise ValueError("it is odd")
+    return count
+
+
+def test_what_only_the_flow_can_judge_fails_as_it_starts(worker: Worker) -> None:
+    def order(count: Annotated[int, AfterValidator(even)]) -> int:
+        return count
+
+    worker.submit(order, {"count": 3})
     (unfit,) = worker.drain()
     assert unfit.state is State.FAILED
-    assert "day" in unfit.message
+    assert "count" in unfit.message
 
 
 def test_what_a_flow_raises_ends_the_run_alone(worker: Worker) -> None:
