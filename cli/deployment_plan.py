@@ -11,14 +11,13 @@ whether it is active stays paused if it was.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli import values
 from dispatcher import parameters, schedules, signature, templates
-from dispatcher.errors import BadRequest, BadValue, DeploymentNotFound
+from dispatcher.errors import BadRequest, BadValue
 from dispatcher.ids import new_id
 from dispatcher.models import DEFAULT_POOL, DEFAULT_QUEUE, Deployment, PoolTemplate, RunInput, Schedule, Stored
 from dispatcher.ops import broker_facts, deploying, deployments
@@ -166,7 +165,7 @@ def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTempla
     )
     before = None
     if faults.attempt(deployments.checked, wanted):
-        before = _kept(client, wanted.name)
+        before = client.run(deployments.kept(wanted.name))
         faults.attempt(client.run, deploying.check_queue(wanted.pool, wanted.queue))
     deployment = deploying.over(before, wanted, draft.schedules, said_active=draft.said_active)
     now_ms = client.run(broker_facts.now_ms())
@@ -175,12 +174,6 @@ def _planned(client: Client, draft: Draft, seen: Signature, template: PoolTempla
     for schedule in kept_schedules.added(before, deployment):
         faults.attempt(schedules.check_not_over, schedule, now_ms)
     return Plan(wanted, deployment, before, draft)
-
-
-def _kept(client: Client, name: str) -> Deployment | None:
-    with suppress(DeploymentNotFound):
-        return client.run(deployments.read(name))
-    return None
 
 
 def _check(deployment: Deployment, seen: Signature, template: PoolTemplate, faults: _Faults) -> None:

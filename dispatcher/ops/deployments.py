@@ -75,7 +75,7 @@ def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
     `DeploymentChanged`, `QueueIsFilter`.
     """
     yield from check(deployment)
-    before = yield from _kept(deployment.name)
+    before = yield from kept(deployment.name)
     if over not in (ANY, before.version if before else ""):
         raise DeploymentChanged(deployment=deployment.name)
     deployment = replace(deployment, version=new_id())
@@ -103,7 +103,7 @@ def save(deployment: Deployment, *, over: str = ANY) -> Flow[Saved]:
     return Saved(made_queue, moved, taken_back, scheduled)
 
 
-def _kept(name: str) -> Flow[Deployment | None]:
+def kept(name: str) -> Flow[Deployment | None]:
     """The deployment of that full name, where the directory says that it is."""
     pool = yield from pool_of(name)
     return (yield from _in_pool(pool, name)) if pool else None
@@ -135,7 +135,7 @@ def _moved(before: Deployment, after: Deployment) -> Flow[tuple[int, int]]:
     except PoolNotFound as error:  # the pool that it left may be gone by now, with its runs
         if error.facts.get("pool") != before.pool:
             raise
-    if (yield from _kept(after.name)) is None:  # another took it away before the directory said that it is there
+    if (yield from kept(after.name)) is None:  # another took it away before the directory said that it is there
         raise DeploymentChanged(deployment=after.name)
     return found
 
@@ -265,7 +265,7 @@ def read(name: str) -> Flow[Deployment]:
     Raises `DeploymentNotFound`, `AmbiguousName`.
     """
     full = yield from full_name(name)
-    found = yield from _kept(full)
+    found = yield from kept(full)
     if found is None:
         raise DeploymentNotFound(deployment=name)
     return found
@@ -311,7 +311,7 @@ def delete(name: str) -> Flow[int]:
             taken_back += yield from _delete(deployment, "future")
             if (yield from pool_of(deployment.name)) == deployment.pool:
                 yield from Call("HDEL", (keyspace.deployments(),), (deployment.name,), optional)
-        found = yield from _kept(deployment.name)
+        found = yield from kept(deployment.name)
         if found is None:
             return taken_back
         deployment = found
@@ -337,7 +337,7 @@ def replaced(name: str, new: Callable[[Deployment | None], Deployment]) -> Flow[
     """
     now_ms = yield from broker_facts.now_ms()
     for _ in range(TRIES):
-        before = yield from _kept(name)
+        before = yield from kept(name)
         after = new(before).dated(before, now_ms)
         for schedule in schedules.added(before, after):
             check_not_over(schedule, now_ms)

@@ -14,7 +14,7 @@ from dispatcher import keyspace
 from dispatcher.call import Call, Flow
 from dispatcher.errors import BadRequest
 from dispatcher.models import Deployment, Schedule
-from dispatcher.ops import moves, schedules
+from dispatcher.ops import deployments, moves, schedules
 from dispatcher.ops.broker_facts import now_ms
 from dispatcher.ops.reading import deployment_from, fields, optional
 from dispatcher.ops.schedules import Progress
@@ -26,10 +26,10 @@ _PAGE = 100
 def found(pool: str) -> Flow[list[str]]:
     """The duties that the pool should have and has not."""
     kept = yield from _kept(pool)
+    here = yield from Call("HGETALL", (keyspace.deployments(),), (), fields)
     missing: list[str] = []
-    for name in sorted({*kept, *(yield from _leaving(pool))}):
+    for name in sorted({*(name for name in kept if here.get(name, pool) != pool), *(yield from _leaving(pool))}):
         missing += [moves.duty(name)] if (yield from _is_left_behind(pool, name)) else []
-    here = yield from _directory()
     pairs = [(of, one) for name, of in kept.items() if here.get(name) == pool for one in of.schedules]
     for start in range(0, len(pairs), _PAGE):
         page = pairs[start : start + _PAGE]
@@ -58,10 +58,6 @@ def _kept(pool: str) -> Call[dict[str, Deployment]]:
     )
 
 
-def _directory() -> Call[dict[str, str]]:
-    return Call("HGETALL", (keyspace.deployments(),), (), fields)
-
-
 def _leaving(pool: str) -> Flow[set[str]]:
     """The deployments of which runs are on their way out of the pool."""
     ids: list[str] = yield from Call("ZRANGE", (keyspace.moving(pool),), (0, -1), list)
@@ -75,15 +71,15 @@ def _leaving(pool: str) -> Flow[set[str]]:
 
 def _is_left_behind(pool: str, name: str) -> Flow[bool]:
     """Whether something of the deployment is to leave the pool, and nobody has the duty to see to it."""
-    goal = (yield from _directory()).get(name, pool)
+    goal = (yield from deployments.pool_of(name)) or pool
     pools: Collection[str] = {pool, goal}  # who leads it here still has it where it was
     for place in pools:
         if (yield from _has(place, moves.duty(name))):
             return False
     if name in (yield from _leaving(pool)):
         return True
-    is_kept = name in (yield from _kept(pool))
-    return is_kept and goal != pool and (yield from _directory()).get(name) == goal
+    is_kept = yield from Call("HEXISTS", (keyspace.deployment_set(pool),), (name,), bool)
+    return is_kept and goal != pool and (yield from deployments.pool_of(name)) == goal
 
 
 def _has(pool: str, duty: str) -> Call[bool]:
