@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
+from tests.machines import explore
 from tests.model.machine import PoolMachine
 from tests.model.scheduled import ScheduledMachine
 
@@ -19,14 +18,4 @@ def test_scripts_keep_the_invariants(redis_url: str, shard: int, request: pytest
     """Half of the examples have schedules, little retention and moves between pools beside all the rest."""
     machine = (PoolMachine, ScheduledMachine)[shard % 2]
     examples = -(-int(request.config.getoption("--model-examples")) // SHARDS)
-    run_state_machine_as_test(
-        machine.on_server(redis_url),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    explore(machine.on_server(redis_url), examples=examples, steps=STEPS)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import precondition, rule
 
 from dispatcher import keyspace
 from dispatcher.ops import audits
+from tests.machines import explore
 from tests.model.invariants import POOL, snapshot
 from tests.model.machine import PoolMachine, pick
 
@@ -97,14 +97,4 @@ class DamagedMachine(PoolMachine):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("shard", range(2))
 def test_a_damaged_pool_is_mended(redis_url: str, shard: int) -> None:
-    run_state_machine_as_test(
-        DamagedMachine.on_server(redis_url),
-        settings=settings(
-            max_examples=EXAMPLES // 2,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    explore(DamagedMachine.on_server(redis_url), examples=EXAMPLES // 2, steps=STEPS)

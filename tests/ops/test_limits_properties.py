@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -18,14 +17,14 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from dispatcher.errors import LeaseLost
 from dispatcher.models import Run as FlowRun
-from dispatcher.ops import consumers, pools, queues, runs
+from dispatcher.ops import consumers, finding, pools, queues, runs
 from dispatcher.states import HELD, State
 from tests.conftest import Clock, Run
+from tests.machines import explore
 from tests.scene import LEASE_MS, POOL, Scene
 
 EXAMPLES, STEPS = 30, 40
@@ -210,6 +209,7 @@ class Limits(RuleBasedStateMachine):
         for _ in range(4):  # in steps that are no silence of all
             self.scene.clock.advance(LEASE_MS // 3)
             self.renew(other)
+        self.scene.run(finding.let_time_pass(POOL))  # one script reaps only so many
 
     @precondition(lambda self: self.gone)
     @rule(at=pick, state=ends)
@@ -264,14 +264,4 @@ class Limits(RuleBasedStateMachine):
 
 
 def test_limits_whatever_happens(run: Run, clock: Clock, server_connection: object) -> None:
-    run_state_machine_as_test(
-        Limits.on(Scene(run, clock, server_connection)),
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    explore(Limits.on(Scene(run, clock, server_connection)), examples=EXAMPLES, steps=STEPS)

@@ -8,13 +8,13 @@ the claims shows that the numbers are not only told but followed. What fails is 
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from dispatcher.errors import DefaultQueueProtected, PrioritiesCollide, QueueExists, QueueHasRuns, QueueNotFound
 from dispatcher.ops import pools, queues
 from tests.conftest import Clock, Run
+from tests.machines import explore
 from tests.scene import POOL, Scene
 
 EXAMPLES, STEPS = 25, 30
@@ -160,14 +160,4 @@ class Priority(RuleBasedStateMachine):
 
 
 def test_priorities_whatever_is_asked(run: Run, clock: Clock, server_connection: object) -> None:
-    run_state_machine_as_test(
-        Priority.on(Scene(run, clock, server_connection)),
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            print_blob=True,
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    explore(Priority.on(Scene(run, clock, server_connection)), examples=EXAMPLES, steps=STEPS)
